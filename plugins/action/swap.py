@@ -1,0 +1,111 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Walk a release through all members of the play's hosts: glue between Ansible and the runner."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _lease, _progress, _remote, _runner, _task
+
+
+class ActionModule(ActionBase):
+    """C(hotswap.bluegreen.swap): one task for all hosts of the play."""
+
+    BYPASS_HOST_LOOP = True
+    _VALID_ARGS = frozenset()
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        began = time.monotonic()
+        try:
+            _task.refuse_keywords(self, "swap")
+            wishes = _task.wishes(variables)
+            done = self._preview(wishes, variables) if self._task.check_mode else self._swap(wishes, variables)
+        except (Refusal, _runner.Lost, _runner.Abandoned) as error:
+            return {**result, "failed": True, "msg": str(error)}
+        result |= _report(done)
+        result["seconds"] = round(time.monotonic() - began, 3)
+        if not done.ok and not self._task.check_mode:
+            result |= {"failed": True, "msg": _runner.message(done, wishes[0].service, wishes[0].release)}
+        return result
+
+    def _swap(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:
+        held = _task.lock(variables)
+        lock = held or _lease.take(self, variables, f"swap of release {wishes[0].release}", _lease.PATIENCE)
+        try:
+            remote = _remote.Hosts(self, variables, lock["token"], lock["host"])
+            return _runner.swap(wishes, remote, self._teller(), _controller_lives(os.getppid()))
+        finally:
+            if not held:
+                _lease.release(self, variables, lock)
+
+    def _preview(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:
+        remote = _remote.Hosts(self, variables)
+        known = [wish for wish in wishes if not _task.unknown(variables, wish.host)]
+        states = remote.observe(known) if known else {}
+        for wish in wishes:
+            for text in _task.unknown(variables, wish.host):
+                self._display.display(f"{wish.host}: not known before hotswap.bluegreen.install: {text}")
+            states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish))
+        done = _runner.preview(wishes, states)
+        tell = self._teller()
+        for step in done.planned:
+            tell(step)
+        tell(done.blocked or ("nothing to do: every member is as wished" if not done.planned else f"{len(done.planned)} steps planned, none done"))
+        return done
+
+    def _teller(self) -> _runner.Tell:
+        lines = _progress.Lines()
+
+        def tell(item: Any) -> None:
+            for line in lines(item):
+                self._display.display(line)
+
+        return tell
+
+
+def _controller_lives(parent: int) -> Any:
+    """Stops the walk when ansible-playbook is gone: on some versions this process would run on, unseen."""
+
+    def proceed() -> None:
+        if os.getppid() != parent:
+            raise _runner.Abandoned("ansible-playbook is gone; nothing more is changed. Run again to go on.")
+
+    return proceed
+
+
+def _bare(wish: Wish) -> HostState:
+    """A host on which nothing is installed yet."""
+    members = tuple(sorted(member.id for member in wish.pool))
+    pools = (members, *(tuple(other for other in members if other != member) for member in members))
+    return HostState(wish.host, 0.0, {member.slot: SlotState("ABSENT") for member in wish.members}, BalancerState("", members, pools, True))
+
+
+def _assume_staged(state: HostState) -> HostState:
+    """In check mode nothing was staged; the plan is that of a release whose stage went well."""
+    return replace(state, slots={name: replace(slot, staged=True) for name, slot in state.slots.items()})
+
+
+def _report(done: _runner.Result) -> dict[str, Any]:
+    return {
+        "changed": done.changed,
+        "events": [dump(event) for event in done.events],
+        "failures": [dump(failure) for failure in done.failures],
+        "planned": [f"{step.member} {step.name}" for step in done.planned],
+        "members": {f"{host}/{name}": _member(state, name) for host, state in done.states.items() for name in state.slots},
+        "reloads": done.reloads,
+    }
+
+
+def _member(state: HostState, slot: str) -> dict[str, Any]:
+    seen = state.slots[slot]
+    serving = f"{state.host}/{slot}" in state.balancer.serving
+    return {"release": seen.release, "state": seen.state, "pid": seen.pid, "healthy": seen.healthy, "serving": serving}

@@ -1,0 +1,60 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One health check: a request, and whether the answer is the expected one. Standard library only."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from typing import Mapping, Optional, Tuple
+
+from ._model import Health
+
+_BODY_LIMIT = 1 << 20  # bytes read of an answer; a health page is no download
+
+
+def judge(health: Health, status: int, headers: Mapping[str, str], body: str) -> Optional[str]:
+    """What is wrong with an answer, or None. ``headers`` has lower-case names."""
+    if status not in health.statuses:
+        return f"status {status}"
+    if health.body and health.body not in body:
+        return f"status {status}, a body without {health.body!r}: {body[:120]!r}"
+    for name, value in health.header.items():
+        seen = headers.get(name.lower())
+        if seen != value:
+            return f"status {status}, header {name}: {seen if seen is not None else '(absent)'}"
+    return None
+
+
+def expectation(health: Health) -> str:
+    """In words: what the health path must answer."""
+    words = f"GET {health.path} answers {' or '.join(map(str, health.statuses))}"
+    if health.body:
+        words += f" with {health.body!r} in its body"
+    for name, value in health.header.items():
+        words += f" with header {name}: {value}"
+    return f"{words} within {health.timeout:g} s, {health.successes} times in a row"
+
+
+def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
+    """Ask once. (True, what was seen) if it is the expected answer within ``health.timeout`` seconds in all.
+
+    A redirect is an answer like any other; it is not followed.
+    """
+    connection = http.client.HTTPConnection(address, port, timeout=health.timeout)
+    began = time.monotonic()
+    try:
+        connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
+        answer = connection.getresponse()
+        body = answer.read(_BODY_LIMIT).decode("utf-8", "replace")
+        headers = {name.lower(): value for name, value in answer.getheaders()}
+        wrong = judge(health, answer.status, headers, body)
+    except (OSError, http.client.HTTPException) as error:
+        return False, f"no answer: {error or type(error).__name__}"
+    finally:
+        connection.close()
+    seconds = time.monotonic() - began
+    if wrong is None and seconds > health.timeout:
+        wrong = f"status {answer.status}, too slow: {seconds:.1f} s"
+    return wrong is None, wrong or f"status {answer.status}"

@@ -1,0 +1,274 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The words of the collection as data: what one host shall run, and what was seen on it.
+
+Every class is a frozen dataclass that survives JSON (:func:`dump`, :func:`load`), because the controller and the
+targets speak in exactly these shapes. Times are seconds, sizes bytes. A member's id is ``host/slot``.
+Python 3.8 and the standard library only: this file travels to the targets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, TypeVar
+
+T = TypeVar("T")
+
+
+class Refusal(Exception):
+    """Something a person can mend: the text says what, where, what was expected, what was seen and what to do."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One slot of one host, as a balancer and a supervisor see it. The first of ``ports`` is the main one."""
+
+    host: str
+    slot: str
+    ports: Dict[str, int]
+    address: str = "127.0.0.1"
+    backup: bool = False
+    weight: int = 1
+
+    @property
+    def id(self) -> str:
+        return f"{self.host}/{self.slot}"
+
+    @property
+    def port(self) -> int:
+        return next(iter(self.ports.values()))
+
+
+@dataclass(frozen=True)
+class Program:
+    """How supervisor runs a slot: ``command`` in words as written, times in seconds."""
+
+    command: Tuple[str, ...]
+    user: str = ""
+    autorestart: str = "true"
+    start_seconds: int = 1
+    stop_signal: str = "TERM"
+    stop_timeout: int = 30
+    stop_as_group: bool = False
+    kill_as_group: bool = True
+    log_dir: str = ""
+    log_max_bytes: str = "50MB"
+    log_backups: int = 10
+
+
+@dataclass(frozen=True)
+class Health:
+    """What a member must answer, ``successes`` times in a row, before it is enabled."""
+
+    path: str = "/health"
+    statuses: Tuple[int, ...] = (200,)
+    body: str = ""
+    header: Dict[str, str] = field(default_factory=dict)
+    request_headers: Dict[str, str] = field(default_factory=dict)
+    port: str = ""
+    timeout: float = 2.0
+    interval: float = 0.1
+    successes: int = 3
+
+
+@dataclass(frozen=True)
+class Site:
+    """The server block of ours in front of the pools; ``listen`` maps a port's name to nginx's listen parameters."""
+
+    enabled: bool = True
+    listen: Dict[str, str] = field(default_factory=dict)
+    server_name: str = "_"
+    tls_certificate: str = ""
+    tls_key: str = ""
+    body_size: str = "50m"
+    connect_timeout: int = 2
+    read_timeout: int = 60
+    send_timeout: int = 60
+    next_upstream: str = "error timeout"
+    cookie_path: str = ""
+    extra: str = ""
+    location: str = "/"
+    keepalive: int = 32
+    idle: float = 1.0
+    max_fails: int = 0
+
+
+@dataclass(frozen=True)
+class Nginx:
+    """Where the balancer's nginx is. ``command`` in words; ``reload_command`` empty means a HUP to the master."""
+
+    command: Tuple[str, ...] = ("/usr/sbin/nginx",)
+    config: str = "/etc/nginx/nginx.conf"
+    conf_dir: str = "/etc/nginx/conf.d"
+    state_dir: str = "/etc/nginx/bluegreen"
+    pid_file: str = "/run/nginx.pid"
+    error_log: str = "/var/log/nginx/error.log"
+    reload_command: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Supervisor:
+    """Where supervisor is. ``socket`` empty means: the one that ``config`` names."""
+
+    config: str = "/etc/supervisor/supervisord.conf"
+    socket: str = ""
+    program_dir: str = "/etc/supervisor/conf.d"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one host shall run, resolved and checked: all that the swap and its modules know of the user's variables.
+
+    ``members`` are this host's slots, ``pool`` all members that this host's nginx may serve.
+    It holds no secret: the environment goes straight into the launchers while staging.
+    """
+
+    service: str
+    host: str
+    root: str
+    release: str
+    members: Tuple[Member, ...]
+    pool: Tuple[Member, ...]
+    program: Program
+    health: Health = field(default_factory=Health)
+    site: Site = field(default_factory=Site)
+    nginx: Nginx = field(default_factory=Nginx)
+    supervisor: Supervisor = field(default_factory=Supervisor)
+    boot_timeout: float = 60.0
+    drain_timeout: float = 30.0
+    on_drain_timeout: str = "go_on"
+    min_serving: int = 1
+
+    def member(self, slot: str) -> Member:
+        return next(m for m in self.members if m.slot == slot)
+
+
+@dataclass(frozen=True)
+class SlotState:
+    """One slot as seen: ``state`` is supervisor's word, or ``ABSENT``; ``release`` is what the running process says.
+
+    ``staged``: the wished release is complete in this slot. ``pending``: launcher or program file wait to be put in
+    place. ``listener``: ``own``, ``none`` or ``foreign``, with ``holders`` naming who else holds the port.
+    ``mark``: ``good`` or ``failed``, how the release ``current`` last ended here.
+    ``connections`` come from the balancer, ``others`` from elsewhere.
+    """
+
+    state: str
+    pid: int = 0
+    uptime: float = 0.0
+    release: Optional[str] = None
+    current: Optional[str] = None
+    previous: Optional[str] = None
+    mark: Optional[str] = None
+    staged: bool = False
+    pending: bool = False
+    listener: str = "none"
+    holders: Tuple[str, ...] = ()
+    connections: int = 0
+    others: int = 0
+    healthy: bool = False
+    seen: str = ""
+
+    @property
+    def running(self) -> bool:
+        return self.pid > 0
+
+
+@dataclass(frozen=True)
+class BalancerState:
+    """What one nginx serves: member ids of the active pool, the declared pools, and whether the workers have them."""
+
+    active: str = ""
+    serving: Tuple[str, ...] = ()
+    pools: Tuple[Tuple[str, ...], ...] = ()
+    loaded: bool = False
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class HostState:
+    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch)."""
+
+    host: str
+    time: float
+    slots: Dict[str, SlotState]
+    balancer: BalancerState
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do with one member. ``serve`` is the wanted pool (switch), ``release`` the code (point, check).
+
+    ``restore`` says that the launcher and program file of before this swap come back, too.
+    ``elapsed`` and ``resume`` are filled in by the runner when a wait goes on in a further call.
+    """
+
+    name: str
+    host: str
+    slot: str
+    serve: Tuple[str, ...] = ()
+    release: str = ""
+    restore: bool = False
+    elapsed: float = 0.0
+    resume: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def member(self) -> str:
+        return f"{self.host}/{self.slot}"
+
+
+@dataclass(frozen=True)
+class Event:
+    """A step as it went: ``outcome`` is ``ok``, ``unchanged``, ``waiting``, ``overtime`` or ``failed``."""
+
+    step: str
+    member: str
+    outcome: str
+    start: float
+    seconds: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a member failed: what was expected, what was seen last, and the program's last log lines."""
+
+    member: str
+    step: str
+    expected: str
+    seen: str
+    log: Tuple[str, ...] = ()
+
+
+def dump(value: Any) -> Dict[str, Any]:
+    """The plain dictionary of a model object, ready for JSON."""
+    return asdict(value)
+
+
+_PARTS: Dict[str, Any] = {
+    "program": Program,
+    "health": Health,
+    "site": Site,
+    "nginx": Nginx,
+    "supervisor": Supervisor,
+    "balancer": BalancerState,
+}
+
+
+def load(kind: Type[T], data: Mapping[str, Any]) -> T:
+    """Build ``kind`` from what :func:`dump` gave and JSON made of it. Unknown keys are an error (TypeError)."""
+    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]  # every T here is a dataclass
+    return kind(**{key: _part(key, value) if key in known else value for key, value in data.items()})
+
+
+def _part(key: str, value: Any) -> Any:
+    if key in _PARTS and isinstance(value, Mapping):
+        return load(_PARTS[key], value)
+    if key in ("members", "pool"):
+        return tuple(load(Member, item) for item in value)
+    if key == "slots":
+        return {name: load(SlotState, item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+    return value

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look at one host: what runs in each slot, what its balancer serves. Changes nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, FrozenSet
+
+from . import _files, _health, _nginx, _processes, _program, _sockets
+from ._model import BalancerState, Health, HostState, Member, SlotState, Wish
+from ._release import SlotPlace
+from ._supervisor import Client
+
+_TRIES = 3  # a served member is called unhealthy only after this many checks in a row
+
+
+def program_path(wish: Wish, slot: str) -> str:
+    """The slot's file among those that supervisor includes."""
+    return f"{wish.supervisor.program_dir}/{_program.program_name(wish.service, slot)}.conf"
+
+
+def program_pending(wish: Wish, slot: str) -> bool:
+    """Whether the slot's program file is not as wished."""
+    return _files.read(program_path(wish, slot)) != _program.program_file(wish, slot)
+
+
+def host(wish: Wish, client: Client, sleep: Callable[[float], None] = time.sleep) -> HostState:
+    """All of the host. The health of a running member is asked; of a dead one it is known."""
+    balancer = _nginx.observe(wish)
+    nginx = _nginx.processes(wish.nginx)
+    slots = {m.slot: slot_state(wish, m, client, balancer, nginx, sleep) for m in wish.members}
+    return HostState(wish.host, time.time(), slots, balancer)
+
+
+def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerState, nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
+    """One slot, from supervisor, /proc, its directory and its health path."""
+    place = SlotPlace(wish.root, member.slot)
+    process = client.process(_program.program_name(wish.service, member.slot))
+    tree = _processes.tree(process.pid)
+    listeners = [_sockets.listener(port, member.address, tree) for port in member.ports.values()]
+    owners = {found.owner for found in listeners}
+    owner = "foreign" if "foreign" in owners else "none" if "none" in owners else "own"
+    counts = _sockets.connections(member.ports.values(), nginx).values()
+    healthy, seen = False, process.problem or f"supervisor says {process.state}"
+    if process.pid and owner == "own":
+        tries = _TRIES if member.id in balancer.serving else 1
+        healthy, seen = _ask(member, wish.health, tries, sleep)
+    return SlotState(
+        state=process.state,
+        pid=process.pid,
+        uptime=process.uptime,
+        release=_processes.running_release(process.pid, place.path) if process.pid else None,
+        current=place.current,
+        previous=place.previous,
+        mark=place.mark(place.current),
+        staged=bool(wish.release and place.record(wish.release)),
+        pending=place.pending(wish.release) or program_pending(wish, member.slot),
+        listener=owner,
+        holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
+        connections=sum(balancers for balancers, _ in counts),
+        others=sum(others for _, others in counts),
+        healthy=healthy,
+        seen=seen,
+    )
+
+
+def health_port(member: Member, health: Health) -> int:
+    """The port that the health path is asked on."""
+    return member.ports[health.port] if health.port else member.port
+
+
+def _ask(member: Member, health: Health, tries: int, sleep: Callable[[float], None]) -> tuple[bool, str]:
+    healthy, seen = False, ""
+    for attempt in range(tries):
+        if attempt:
+            sleep(health.interval)
+        healthy, seen = _health.check(member.address, health_port(member, health), health)
+        if healthy:
+            break
+    return healthy, seen

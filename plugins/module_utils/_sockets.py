@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who listens on a port, and how many connections it has: /proc/net/tcp and tcp6, standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Set, Tuple
+
+from . import _processes
+
+_LISTEN = 0x0A
+# ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING: somebody still has something to say or to hear.
+# TIME_WAIT (06) is over: counting it, as wait_for's state=drained does, a busy port never drains.
+_BUSY = frozenset({0x01, 0x04, 0x05, 0x08, 0x09, 0x0B})
+_ANY = ("0.0.0.0", "::")
+
+
+@dataclass(frozen=True)
+class Socket:
+    """One line of /proc/net/tcp; an IPv4 address mapped into IPv6 reads as IPv4."""
+
+    address: str
+    port: int
+    remote_address: str
+    remote_port: int
+    state: int
+    inode: int
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who holds a listening port: ``owner`` is ``own``, ``none`` or ``foreign``; ``others`` are pids outside the tree.
+
+    ``foreign`` with no pid in ``others``: a socket whose owner we may not see.
+    """
+
+    owner: str
+    others: Tuple[int, ...] = ()
+
+
+def _address(text: str) -> str:
+    raw = bytes.fromhex(text)
+    words = b"".join(struct.pack(">I", word) for word in struct.unpack(f"={len(raw) // 4}I", raw))
+    if len(words) == 4:
+        return socket.inet_ntop(socket.AF_INET, words)
+    if words[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, words[12:])
+    return socket.inet_ntop(socket.AF_INET6, words)
+
+
+def _parse(line: str) -> Socket:
+    columns = line.split()
+    address, port = columns[1].split(":")
+    remote_address, remote_port = columns[2].split(":")
+    return Socket(_address(address), int(port, 16), _address(remote_address), int(remote_port, 16), int(columns[3], 16), int(columns[9]))
+
+
+def sockets(ports: Iterable[int]) -> List[Socket]:
+    """All TCP sockets of this network namespace with one of ``ports`` at either end."""
+    wanted = {f":{port:04X} " for port in ports}
+    found = []
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            with open(name, encoding="ascii") as table:
+                next(table, None)
+                found += [_parse(line) for line in table if any(end in line for end in wanted)]
+        except FileNotFoundError:  # a kernel without IPv6
+            continue
+    return found
+
+
+def _inodes(pid: int) -> Iterator[int]:
+    """The socket inodes among the open files of ``pid``; nothing when it is gone or not ours to see."""
+    folder = f"/proc/{pid}/fd"
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        try:
+            target = os.readlink(f"{folder}/{name}")
+        except OSError:
+            continue
+        if target.startswith("socket:["):
+            yield int(target[8:-1])
+
+
+def held(pids: Iterable[int]) -> Set[int]:
+    """All socket inodes that the processes hold."""
+    return {inode for pid in pids for inode in _inodes(pid)}
+
+
+def _listening(port: int, address: str) -> Set[int]:
+    """The inodes of LISTEN sockets that take connections to address:port."""
+    return {s.inode for s in sockets([port]) if s.state == _LISTEN and s.port == port and s.address in (address, *_ANY)}
+
+
+def listener(port: int, address: str, own: FrozenSet[int]) -> Listener:
+    """Who takes new connections to address:port, seen from the process tree ``own``.
+
+    It is ``own`` only if every LISTEN socket is held by the tree and by nobody else: an orphan of the old release, or
+    a stranger with SO_REUSEPORT, would get a share of the requests. The tree is walked first: all of /proc takes
+    100 ms, and is looked through only for a socket that the tree does not hold.
+    """
+    inodes = _listening(port, address)
+    if not inodes:
+        return Listener("none")
+    strangers = inodes - held(own)
+    if not strangers:
+        return Listener("own")
+    return Listener("foreign", _holders(strangers, own))
+
+
+def _holders(inodes: Set[int], known: FrozenSet[int]) -> Tuple[int, ...]:
+    """The processes outside ``known`` that hold one of ``inodes``."""
+    return tuple(sorted(pid for pid in _processes.parents() if pid not in known and not inodes.isdisjoint(_inodes(pid))))
+
+
+def connections(ports: Iterable[int], balancers: FrozenSet[int]) -> Dict[int, Tuple[int, int]]:
+    """For each port: (connections from the processes ``balancers``, connections from elsewhere).
+
+    On one machine both ends of a connection stand in the table: the server's end has the port as its own, the
+    client's as the remote one. A server's end is the balancer's when a balancer process holds the client's end.
+    Where a balancer process hides its files from us, every connection counts as its own: better to wait than to cut.
+    """
+    ports = list(ports)
+    table = [s for s in sockets(ports) if s.state in _BUSY]
+    mine = held(balancers)
+    clients = {(s.address, s.port) for s in table if s.remote_port in ports and s.inode in mine}
+    blind = not all(os.access(f"/proc/{pid}/fd", os.R_OK) for pid in balancers)
+    found = {}
+    for port in ports:
+        ends = [(s.remote_address, s.remote_port) for s in table if s.port == port]
+        from_balancer = len(ends) if blind else sum(end in clients for end in ends)
+        found[port] = (from_balancer, len(ends) - from_balancer)
+    return found
+
+
+def listening_ports(pids: FrozenSet[int]) -> Set[int]:
+    """The TCP ports that the processes listen on: for saying where a program went instead of its port."""
+    mine = held(pids)
+    found = set()
+    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(FileNotFoundError), open(name, encoding="ascii") as table:
+            next(table, None)
+            found |= {entry.port for entry in map(_parse, table) if entry.state == _LISTEN and entry.inode in mine}
+    return found

@@ -1,0 +1,317 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Get a release on a host, verified and built, before any member is touched. Standard library only.
+
+Everything happens in ``releases/.staging-<release>`` and is renamed at the end; the record that makes a directory a
+release is written last. So whatever cuts a stage off, what it leaves is no release, and the next stage removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, replace
+from typing import Dict, List, Mapping, Optional, Tuple
+
+from . import _archive, _files, _program
+from ._model import Refusal, Wish
+from ._release import Place, SlotPlace, releases
+
+_SPARE = 64 << 20  # bytes that stay free on the disk of the releases
+
+
+@dataclass(frozen=True)
+class Source:
+    """What to stage: ``path`` an archive on this host, or ``url``; ``digest`` identifies the content for a re-run.
+
+    ``name`` is how the user knows it. ``checksum`` is ``algorithm:hexdigest`` or empty.
+    """
+
+    name: str
+    digest: str
+    path: str = ""
+    url: str = ""
+    checksum: str = ""
+    strip: int = 0
+
+
+@dataclass(frozen=True)
+class Build:
+    """``command`` runs in the release (or each slot's copy: ``in_slot``) as the service's user, for ``timeout`` seconds."""
+
+    command: Tuple[str, ...] = ()
+    in_slot: bool = False
+    timeout: float = 600.0
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What staging did: ``changed`` if anything was written, ``release_new`` if the release was not there before."""
+
+    changed: bool
+    release_new: bool
+    pending: Tuple[str, ...] = ()
+
+
+def is_staged(wish: Wish, digest: str, build: Build) -> bool:
+    """Whether the release is complete on this host, in ``releases`` and in every slot.
+
+    :class:`Refusal` if it is there with other content: a release's name stands for one content.
+    """
+    record = releases(wish.root).record(wish.release)
+    if record and digest and record.get("source") != digest:
+        raise Refusal(
+            f"release {wish.release} is already in {wish.root}/releases with other content ({record.get('source')}, now {digest}). "
+            "Give the new content a new bluegreen_release."
+        )
+    if record and record.get("build") != _build_words(build):
+        raise Refusal(
+            f"release {wish.release} is already in {wish.root}/releases, built with {record.get('build')!r}, now bluegreen_build is "
+            f"{_build_words(build)!r}. Give it a new bluegreen_release."
+        )
+    return bool(record) and all(SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.members)
+
+
+def _build_words(build: Build) -> str:
+    return " ".join(build.command) + (" (in each slot)" if build.in_slot and build.command else "")
+
+
+def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str]) -> Staged:
+    """Bring the release to this host: fetch, verify, unpack, build, copy to each slot, write each slot's start.
+
+    A second call with the same wish changes nothing.
+    """
+    _check_root(wish)
+    with _files.locked(f"{wish.root}/releases/.lock"):
+        complete = is_staged(wish, source.digest, build)
+        pristine = releases(wish.root)
+        _clean(wish)
+        new = not pristine.record(wish.release)
+        if new:
+            _stage_pristine(wish, pristine, source, build, environment)
+        copied = False
+        if not complete:
+            for member in wish.members:
+                copied = _copy_to_slot(wish, pristine, SlotPlace(wish.root, member.slot), build, environment) or copied
+        written = [m.slot for m in wish.members if _write_start(wish, m.slot, environment)]
+        pending = tuple(m.slot for m in wish.members if SlotPlace(wish.root, m.slot).pending(wish.release))
+        return Staged(new or copied or bool(written), new, pending)
+
+
+def _check_root(wish: Wish) -> None:
+    for folder in (f"{wish.root}/releases", *(f"{wish.root}/{m.slot}" for m in wish.members)):
+        if not os.path.isdir(folder):
+            raise Refusal(f"{folder} is not there: run hotswap.bluegreen.install on this host first.")
+        if not os.access(folder, os.W_OK):
+            raise Refusal(f"no permission to write {folder}. Use become, or give this user the directory.")
+
+
+def _clean(wish: Wish) -> None:
+    """Remove what an earlier stage left when it was cut off: drafts, and directories without a record."""
+    places = [Place(f"{wish.root}/releases"), *(SlotPlace(wish.root, m.slot) for m in wish.members)]
+    for place in places:
+        for name in os.listdir(place.path):
+            if name.startswith(".staging-"):
+                shutil.rmtree(place.release(name), ignore_errors=True)
+        in_use = isinstance(place, SlotPlace) and place.current == wish.release
+        if os.path.isdir(place.release(wish.release)) and not place.record(wish.release) and not in_use:
+            shutil.rmtree(place.release(wish.release))
+
+
+def check_space(folder: str, needed: int, what: str) -> None:
+    """:class:`Refusal` unless ``needed`` bytes and a margin are free where ``folder`` is."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + _SPARE:
+        raise Refusal(
+            f"the disk of {folder} has {free >> 20} MB free; {what} needs {needed >> 20} MB, and {_SPARE >> 20} MB shall stay free. "
+            "Make room, or move bluegreen_root."
+        )
+
+
+def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, environment: Mapping[str, str]) -> None:
+    draft = tempfile.mkdtemp(prefix=f".staging-{wish.release}-", dir=pristine.path)
+    try:
+        archive = source.path or _fetch(source.url, f"{draft}/archive", source.name)
+        if source.checksum:
+            _archive.verify(archive, source.checksum, source.name)
+        size = _archive.content_size(archive, source.name)
+        check_space(wish.root, size * (1 + len(wish.members)), f"release {wish.release} (one copy and one a slot)")
+        content = f"{draft}/content"
+        os.mkdir(content, 0o755)
+        _archive.unpack(archive, content, source.name, source.strip)
+        if build.command and not build.in_slot:
+            os.chmod(draft, 0o711)
+            _give(content, wish.program.user)
+            _run_build(wish, build, content, environment, f"release {wish.release}")
+            _give(content, "")
+            _check_command(wish, content, source)
+        elif not build.in_slot:
+            _check_command(wish, content, source)
+        os.chmod(content, 0o755)
+        os.rename(content, pristine.release(wish.release))
+        pristine.write_record(wish.release, {"source": source.digest, "build": _build_words(build), "staged": round(time.time(), 3)})
+    except OSError as error:
+        raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _fetch(url: str, to: str, name: str) -> str:
+    """Download ``url``; the environment's proxies are used, credentials in the URL are not shown."""
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer, open(to, "wb") as file:  # its scheme was checked by preflight
+            shutil.copyfileobj(answer, file, 1 << 20)
+            length = answer.headers.get("Content-Length")
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise Refusal(f"cannot fetch {name}: {getattr(error, 'reason', None) or error}") from None
+    if length is not None and os.path.getsize(to) != int(length):
+        raise Refusal(f"cannot fetch {name}: {os.path.getsize(to)} of {length} bytes came.")
+    return to
+
+
+def _check_command(wish: Wish, content: str, source: Optional[Source]) -> None:
+    """A command that means the release's own must be there and executable, or the swap would find out on a member."""
+    own = _program.own_command(wish.program)
+    if not own:
+        return
+    path = os.path.join(content, own)
+    if not os.path.exists(path):
+        inner = os.listdir(content)
+        hint = (
+            f" It is below {inner[0]}/: set bluegreen_source's strip to 1."
+            if source and len(inner) == 1 and os.path.exists(os.path.join(content, inner[0], own))
+            else ""
+        )
+        raise Refusal(f"bluegreen_command: release {wish.release} has no {own}.{hint} Nothing was swapped.")
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        raise Refusal(f"bluegreen_command: {own} of release {wish.release} is not an executable file. Nothing was swapped.")
+
+
+def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, environment: Mapping[str, str]) -> bool:
+    """The slot's own copy, built in place if wished (a virtual environment knows its path)."""
+    if slot.record(wish.release):
+        return False
+    if slot.current == wish.release and os.path.isdir(slot.release(wish.release)):
+        slot.write_record(wish.release, {"staged": round(time.time(), 3)})  # an earlier record was lost; the code runs
+        return True
+    draft = f"{slot.path}/.staging-{wish.release}"
+    final = slot.release(wish.release)
+    try:
+        shutil.copytree(pristine.release(wish.release), draft, symlinks=True)
+        _give(draft, wish.program.user)
+        os.rename(draft, final)
+        if build.command and build.in_slot:
+            member = wish.member(slot.slot)
+            own = {**environment, **_program.slot_variables(member, wish.service)}
+            _run_build(wish, build, final, own, f"release {wish.release} in slot {slot.slot}")
+            _check_command(wish, final, None)
+        slot.write_record(wish.release, {"staged": round(time.time(), 3)})
+    except OSError as error:
+        raise Refusal(f"cannot copy release {wish.release} to slot {slot.slot}: {error}.") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if not slot.record(wish.release):
+            shutil.rmtree(final, ignore_errors=True)
+    return True
+
+
+def _write_start(wish: Wish, slot: str, environment: Mapping[str, str]) -> bool:
+    """Write the release's start in the slot; where the running one would change, beside it, for the swap to take."""
+    place = SlotPlace(wish.root, slot)
+    text = _program.start_script(wish, wish.member(slot), environment, wish.release)
+    waiting = place.start_path(wish.release, ".next-")
+    uid, gid = _owner(wish.program.user)
+    if _files.read(place.start_path(wish.release)) == text:
+        return _remove(waiting)
+    path = waiting if place.current == wish.release else place.start_path(wish.release)
+    return _files.write(path, text, 0o700, uid, gid)
+
+
+def _remove(path: str) -> bool:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _owner(user: str) -> Tuple[Optional[int], Optional[int]]:
+    if not user or os.geteuid() != 0:
+        return None, None
+    entry = pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid
+
+
+def _give(folder: str, user: str) -> None:
+    """Make ``user`` (root if empty) the owner of everything below ``folder``; without root nothing changes hands."""
+    if os.geteuid() != 0:
+        return
+    uid, gid = _owner(user) if user else (0, 0)
+    for path, folders, files in os.walk(folder):
+        for name in [path, *(os.path.join(path, item) for item in folders + files)]:
+            os.lchown(name, uid or 0, gid or 0)
+
+
+def _run_build(wish: Wish, build: Build, folder: str, environment: Mapping[str, str], where: str) -> None:
+    """Run the build command in ``folder`` as the service's user; :class:`Refusal` with its last output if it fails."""
+    own: Dict[str, str] = {**os.environ, **environment, "BLUEGREEN_SERVICE": wish.service, "BLUEGREEN_RELEASE": wish.release}
+    user = wish.program.user
+    if user and os.geteuid() == 0:
+        own["HOME"] = pwd.getpwnam(user).pw_dir
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", build.command[0]] if len(build.command) == 1 else list(build.command),
+                cwd=folder,
+                env=own,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=_dropper(user),
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise Refusal(f"bluegreen_build: cannot run {build.command[0]!r} in {where}: {error}") from None
+        try:
+            code: Optional[int] = process.wait(build.timeout)
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)  # the build's own process group: what it left behind, too
+            process.wait()
+        if code == 0:
+            return
+        output.seek(0)
+        lines: List[str] = output.read().decode("utf-8", "replace").splitlines()[-20:]
+    how = f"took longer than bluegreen_build_timeout ({build.timeout:g} s)" if code is None else f"ended with exit status {code}"
+    raise Refusal(
+        f"bluegreen_build {_build_words(replace(build, in_slot=False))!r} {how} in {where}. Nothing was swapped. Its last lines:\n"
+        + "\n".join(f"  {line}" for line in lines)
+    )
+
+
+def _dropper(user: str) -> Optional[_Drop]:
+    return _Drop(user) if user and os.geteuid() == 0 else None
+
+
+class _Drop:
+    """Become ``user`` in the child, between fork and exec (subprocess's ``user=`` needs Python 3.9)."""
+
+    def __init__(self, user: str) -> None:
+        self._entry = pwd.getpwnam(user)
+        self._groups = os.getgrouplist(user, self._entry.pw_gid)
+
+    def __call__(self) -> None:
+        os.setgroups(self._groups)
+        os.setgid(self._entry.pw_gid)
+        os.setuid(self._entry.pw_uid)

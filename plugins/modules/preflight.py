@@ -1,0 +1,69 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Resolve and check a host's variables, and the host itself, before anything is changed
+version_added: 0.1.0
+description:
+  - Collects the C(bluegreen_*) variables as this host sees them, checks them against the role's argument spec, checks the host,
+    and sets the fact C(bluegreen_wish), which all that comes after reads. All findings are told at once.
+  - In a playbook this is an action; the module of the same name looks at the host.
+author:
+  - The hotswap.bluegreen maintainers (@hotswap)
+options:
+  role:
+    description: Whose required variables must be there, and what the host must have.
+    type: str
+    choices: [release, supervisor_program, nginx_upstream]
+    default: release
+  wish:
+    description: What this host shall run. The action fills it in.
+    type: dict
+attributes:
+  check_mode:
+    description: The same checks, without those that write files (C(nginx -t)).
+    support: full
+  diff_mode:
+    description: Has no diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Resolve and check this host's variables
+  hotswap.bluegreen.preflight:
+"""
+
+RETURN = r"""
+findings:
+  description: What is wrong, a sentence each.
+  type: list
+  elements: str
+  returned: always
+absent:
+  description: What the installation still lacks, a sentence each.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _module, _preflight
+
+
+def work(module):
+    found = _preflight.check(_module.wish(module), module.params["role"], dry=module.check_mode)
+    return {"changed": False, "findings": list(found.findings), "absent": list(found.absent)}
+
+
+if __name__ == "__main__":
+    _module.main(
+        {
+            "role": {"type": "str", "choices": ["release", "supervisor_program", "nginx_upstream"], "default": "release"},
+            "wish": {"type": "dict"},
+        },
+        work,
+    )

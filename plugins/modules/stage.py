@@ -1,0 +1,94 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: stage
+short_description: Get a release on a host, verified and built, before any member is touched
+version_added: 0.1.0
+description:
+  - Unpacks the release into C(<root>/releases), builds it, copies it to each slot and writes each slot's start.
+  - A stage that fails or is cut off leaves nothing that could be mistaken for a release. A second one changes nothing.
+  - In a playbook this is an action that takes everything from the C(bluegreen_*) variables; see the role P(hotswap.bluegreen.release#role).
+author:
+  - The hotswap.bluegreen maintainers (@hotswap)
+options:
+  wish:
+    description: What this host shall run. The action fills it in.
+    type: dict
+  source:
+    description: Archive on this host or URL, its name, checksum and digest. The action fills it in.
+    type: dict
+  build:
+    description: Command, place and timeout of the build. The action fills it in.
+    type: dict
+    default: {}
+  environment:
+    description: Environment of the program. The action fills it in.
+    type: dict
+    default: {}
+  token:
+    description: The run's fencing token. The action fills it in.
+    type: int
+    default: 0
+  keeps_lease:
+    description: Whether the run's lease is kept on this host. The action fills it in.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Says whether the release would be staged.
+    support: full
+  diff_mode:
+    description: Has no diff.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Stage the release of the bluegreen_* variables
+  hotswap.bluegreen.stage:
+"""
+
+RETURN = r"""
+needs_content:
+  description: The release is not here and the archive's path was not given; nothing was changed.
+  type: bool
+  returned: success
+pending:
+  description: Slots whose start waits for the next swap.
+  type: list
+  elements: str
+  returned: success
+"""
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _stage
+
+
+def work(module):
+    wish = _module.wish(module)
+    source = _stage.Source(**module.params["source"])
+    build = dict(module.params["build"])
+    build = _stage.Build(**{**build, "command": tuple(build.get("command", ()))})
+    complete = _stage.is_staged(wish, source.digest, build)
+    if module.check_mode or not (complete or source.path or source.url):
+        return {"changed": module.check_mode and not complete, "needs_content": not complete, "pending": []}
+    _hold.hold(wish, module.params["token"], module.params["keeps_lease"], build.timeout * 3 + 600)
+    done = _stage.stage(wish, source, build, module.params["environment"])
+    return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
+
+
+if __name__ == "__main__":
+    _module.main(
+        {
+            "wish": {"type": "dict"},
+            "source": {"type": "dict"},
+            "build": {"type": "dict", "default": {}},
+            "environment": {"type": "dict", "default": {}, "no_log": True},
+            "token": {"type": "int", "default": 0, "no_log": False},
+            "keeps_lease": {"type": "bool", "default": False},
+        },
+        work,
+    )

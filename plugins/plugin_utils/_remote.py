@@ -1,0 +1,117 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run modules of ours on any inventory host from one action, with that host's own connection and become."""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ansible import constants as C
+from ansible.errors import AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import become_loader, connection_loader
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish, dump, load
+
+from ._runner import Answer, Lost
+
+_THREADS = 50
+
+
+class Hosts:
+    """The hosts of a play, as the runner's :class:`~_runner.Remote`. ``token`` is the run's lock, kept by ``lock_host``."""
+
+    def __init__(self, action: ActionBase, task_vars: Mapping[str, Any], token: int = 0, lock_host: str = "") -> None:
+        self._action = action
+        self._task_vars = task_vars
+        self._token = token
+        self._lock_host = lock_host
+        self._actions: dict[str, tuple[ActionBase, dict[str, Any]]] = {}
+
+    def module(self, host: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The result of ``hotswap.bluegreen.<name>`` on ``host``. :class:`Lost` without an answer, :class:`Refusal` if it fails."""
+        try:
+            action, variables = self._of(host)
+            result: dict[str, Any] = action._execute_module(f"hotswap.bluegreen.{name}", dict(arguments), task_vars=variables)
+        except AnsibleError as error:
+            raise Lost(f"{host} does not answer: {error}") from error
+        if result.get("unreachable"):
+            raise Lost(f"{host} does not answer: {result.get('msg', 'unreachable')}")
+        if result.get("failed"):
+            raise Refusal(f"{host}: {result.get('msg') or result.get('module_stderr') or 'the module failed without a word'}")
+        return result
+
+    def observe(self, wishes: Sequence[Wish]) -> dict[str, HostState]:
+        answers = self.all([wish.host for wish in wishes], lambda host: self._steps(next(w for w in wishes if w.host == host), ()))
+        return {host: answer.state for host, answer in answers.items()}
+
+    def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
+        return self._steps(wish, steps)
+
+    def all(self, hosts: Sequence[str], call: Callable[[str], Any]) -> dict[str, Any]:
+        """``call`` for each host, at once."""
+        for host in hosts:
+            self._of(host)  # plugins are loaded one after the other: the loaders are not made for threads
+        if len(hosts) == 1:
+            return {hosts[0]: call(hosts[0])}
+        with ThreadPoolExecutor(min(_THREADS, len(hosts) or 1)) as pool:
+            # ansible-core 2.19 and later keep their templating state in context variables: each thread needs a copy.
+            jobs = {host: pool.submit(contextvars.copy_context().run, call, host) for host in hosts}
+            return {host: job.result() for host, job in jobs.items()}
+
+    def _steps(self, wish: Wish, steps: Sequence[Step]) -> Answer:
+        arguments = {
+            "wish": dump(wish),
+            "steps": [dump(step) for step in steps],
+            "token": self._token,
+            "keeps_lease": wish.host == self._lock_host,
+        }
+        result = self.module(wish.host, "steps", arguments)
+        return Answer(
+            state=load(HostState, result["state"]),
+            events=tuple(load(Event, event) for event in result["events"]),
+            waiting=load(Step, result["waiting"]) if result["waiting"] else None,
+            failure=load(Failure, result["failure"]) if result["failure"] else None,
+        )
+
+    def _of(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
+        if host not in self._actions:
+            self._actions[host] = self._make(host)
+        return self._actions[host]
+
+    def _make(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
+        """An action on ``host``: ours for the task's own host, else one with that host's connection, shell and become."""
+        mine = self._action
+        if host == self._task_vars["inventory_hostname"]:
+            return mine, dict(self._task_vars)
+        variables = dict(self._task_vars["hostvars"][host])
+        task = mine._task.copy()
+        context = mine._play_context.copy()
+        connection = connection_loader.get(variables.get("ansible_connection", mine._task.connection or C.DEFAULT_TRANSPORT), context)
+        options = {**self._options("connection", connection._load_name, variables), "_extras": {}}
+        options |= {"inventory_hostname": host, "ansible_host": variables.get("ansible_host", host)}
+        connection.set_options(task_keys=task.dump_attrs(), var_options=options)
+        shell = getattr(connection, "_shell", None)
+        if shell is not None:
+            shell.set_options(task_keys=task.dump_attrs(), var_options=self._options("shell", shell._load_name, variables))
+        if variables.get("ansible_become", task.become):
+            become = become_loader.get(variables.get("ansible_become_method", task.become_method or "sudo"))
+            become.set_options(task_keys=task.dump_attrs(), var_options=self._options("become", become._load_name, variables))
+            connection.set_become_plugin(become)
+        action = mine._shared_loader_obj.action_loader.get(
+            "ansible.legacy.normal",
+            task=task,
+            connection=connection,
+            play_context=context,
+            loader=mine._loader,
+            templar=mine._templar,
+            shared_loader_obj=mine._shared_loader_obj,
+        )
+        return action, variables
+
+    def _options(self, kind: str, name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        known = C.config.get_plugin_vars(kind, name)
+        return {option: self._action._templar.template(variables[option]) for option in known if option in variables}

@@ -1,0 +1,94 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What our actions share: the task they stand in, the facts they leave for each other, failures in words."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, load
+
+from . import _variables, _wish
+
+
+def resolve(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> _wish.Resolved:
+    """This host's variables, as the task sees them, checked and resolved."""
+    values = _variables.collect(task_vars, action._templar.template, role)
+    return _wish.resolve(values, str(task_vars["inventory_hostname"]))
+
+
+def refuse_keywords(action: ActionBase, name: str) -> None:
+    """:class:`Refusal` for what would break the walk through the fleet into pieces."""
+    play = _play(action)
+    task = action._task
+    found = []
+    if getattr(play, "strategy", "linear") == "free" or str(getattr(play, "strategy", "")).endswith(".free"):
+        found.append("strategy: free")
+    if getattr(play, "serial", None):
+        found.append("serial")
+    if name == "swap":
+        found += [word for word in ("loop", "delegate_to") if getattr(task, word, None)]
+    if found:
+        raise Refusal(
+            f"{' and '.join(found)} cannot be used with hotswap.bluegreen.swap: it walks all hosts of the play in one task, one member at a time. Take it away."
+        )
+
+
+def _play(action: ActionBase) -> Any:
+    parent = action._task
+    while getattr(parent, "_parent", None) is not None:
+        parent = parent._parent
+    return getattr(parent, "_play", None)
+
+
+def wishes(task_vars: Mapping[str, Any]) -> list[Wish]:
+    """The wish of every host of the play, in inventory order. :class:`Refusal` if a host was not asked."""
+    found = []
+    for host in task_vars["ansible_play_hosts_all"]:
+        facts = task_vars["hostvars"][host]
+        if "bluegreen_wish" not in facts:
+            raise Refusal(f"{host} has no bluegreen_wish: run hotswap.bluegreen.preflight (or the role hotswap.bluegreen.release) before this task.")
+        found.append(load(Wish, facts["bluegreen_wish"]))
+    return found
+
+
+def unknown(task_vars: Mapping[str, Any], host: str) -> list[str]:
+    """What a check before the first installation cannot know of a host."""
+    return list(task_vars["hostvars"][host].get("bluegreen_unknown", []))
+
+
+def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on."""
+    for host in task_vars["ansible_play_hosts_all"]:
+        fact = task_vars["hostvars"][host].get("bluegreen_lock")
+        if fact:
+            return dict(fact)
+    return {}
+
+
+def owner(task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """Who runs this: the AWX user and job if there is one, else user, controller and process."""
+    for prefix in ("awx", "tower"):
+        if f"{prefix}_job_id" in task_vars:
+            user = task_vars.get(f"{prefix}_user_name", "schedule")
+            return {"user": user, "controller": f"{prefix} job {task_vars[f'{prefix}_job_id']}", "pid": os.getppid()}
+    return {"user": getpass.getuser(), "controller": socket.gethostname(), "pid": os.getppid()}
+
+
+def is_gone(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lease was a process of this very controller that is no more."""
+    if holder.get("controller") != mine["controller"] or holder.get("pid") == mine["pid"]:
+        return False
+    try:
+        os.kill(int(holder["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, KeyError, ValueError):
+        return False
+    return False

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Make the other roles' argument specs, and the tables of variables in the READMEs, from the release role's spec.
+
+tools/variables.py          write them
+tools/variables.py --check  exit 1 if one is not up to date
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- variables: made by tools/variables.py -->", "<!-- end of variables -->"
+
+# role → (what it is, the variables it uses, those of them that are required)
+ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
+    "supervisor_program": (
+        "Install a supervisor program for each slot",
+        "Installs one program file and one launcher a slot. A slot that runs is left alone; what would change it is said and left to the swap.",
+        ["service", "group", "root", "user", "slots", "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
+         "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "min_serving",
+         "supervisor_config", "supervisor_socket", "supervisor_program_dir"],
+        ["service"],
+    ),
+    "nginx_upstream": (
+        "Install the pools, the link and the switch in nginx",
+        "Installs the pools that a release needs, the link that names the one in use, and a server block or files to include in yours.",
+        ["service", "group", "slots", "protocols", "min_serving", "server", "listen", "server_name", "tls_certificate", "tls_key", "body_size",
+         "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
+         "upstream_keepalive", "upstream_idle", "upstream_max_fails", "nginx_command", "nginx_config", "nginx_conf_dir", "nginx_state_dir",
+         "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],
+        ["service"],
+    ),
+}  # fmt: skip
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML in the style of the project: list items are indented."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def load() -> dict[str, Any]:
+    spec: dict[str, Any] = yaml.safe_load((ROOT / "roles/release/meta/argument_specs.yml").read_text())
+    return spec["argument_specs"]["main"]["options"]  # type: ignore[no-any-return]
+
+
+def role_spec(role: str, options: dict[str, Any]) -> str:
+    short, description, names, required = ROLES[role]
+    chosen = {f"bluegreen_{name}": dict(options[f"bluegreen_{name}"]) for name in names}
+    for name, option in chosen.items():
+        option.pop("required", None)
+        if name.removeprefix("bluegreen_") in required:
+            chosen[name] = {"type": option.pop("type"), "required": True, **option}
+    spec = {"argument_specs": {"main": {"short_description": short, "description": [description], "options": chosen}}}
+    text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=150, allow_unicode=True)
+    return f"---\n# Made from roles/release/meta/argument_specs.yml by tools/variables.py (make docs).\n{text}"
+
+
+def _default(option: dict[str, Any]) -> str:
+    if option.get("required"):
+        return "**required**"
+    value = option.get("default")
+    if value in ("", None):
+        return ""
+    return f"`{value if isinstance(value, (str, int, float)) else yaml.dump(value, default_flow_style=True, width=1000).strip()}`"
+
+
+def _text(option: dict[str, Any]) -> str:
+    words = str(option["description"]).replace("|", "\\|")
+    while "C(" in words:
+        before, _, rest = words.partition("C(")
+        depth, end = 1, 0
+        for end, letter in enumerate(rest):  # noqa: B007  # `end` is where the loop stopped
+            depth += (letter == "(") - (letter == ")")
+            if depth == 0:
+                break
+        words = f"{before}`{rest[:end]}`{rest[end + 1 :]}"
+    choices = option.get("choices")
+    return words + (f" One of {', '.join(f'`{choice}`' for choice in choices)}." if choices else "")
+
+
+def table(options: dict[str, Any]) -> str:
+    rows = ["| variable | default | what it is |", "| --- | --- | --- |"]
+    for name, option in options.items():
+        rows.append(f"| `{name}` | {_default(option)} | {_text(option)} |")
+        rows += [f"| `{name}: {inner}` | {_default(rule)} | {_text(rule)} |" for inner, rule in option.get("options", {}).items()]
+    return "\n".join(rows)
+
+
+def with_table(readme: Path, options: dict[str, Any]) -> str:
+    text = readme.read_text()
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n{table(options)}\n{END}{after}" if rest else text
+
+
+def wanted() -> dict[Path, str]:
+    options = load()
+    files = {ROOT / f"roles/{role}/meta/argument_specs.yml": role_spec(role, options) for role in ROLES}
+    readmes = {ROOT / "README.md": options, ROOT / "roles/release/README.md": options}
+    for role in ROLES:
+        readmes[ROOT / f"roles/{role}/README.md"] = yaml.safe_load(files[ROOT / f"roles/{role}/meta/argument_specs.yml"])["argument_specs"]["main"]["options"]
+    return files | {path: with_table(path, chosen) for path, chosen in readmes.items() if path.exists()}
+
+
+def main() -> int:
+    stale = [path for path, text in wanted().items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv[1:]:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not up to date: run make docs")
+        return 1 if stale else 0
+    for path, text in wanted().items():
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
