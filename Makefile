@@ -1,0 +1,33 @@
+# The two commands to know: `make demo` and `make test`. Both set themselves up.
+PY := .venv/bin/python
+COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
+
+.PHONY: help setup demo test test-full lint docs bench clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile
+
+setup: ## Install what is missing: nginx with apt, a virtual environment in .venv
+	@tools/setup.sh python3-venv nginx
+
+demo: setup ## A release under load, and a broken one rolled back (about two minutes)
+	@$(PY) -m demo
+
+test: setup ## Every check: lint, types, unit tests, drivers on real nginx and supervisord, demo
+	@$(PY) -m tools.check
+
+test-full: setup ## The counts: many swaps under load, many simulated fleets
+	@$(PY) -m tools.check --full
+
+lint: setup ## Only the linters
+	@$(PY) -m tools.check --lint
+
+docs: setup ## Make argument specs and tables from roles/release/meta/argument_specs.yml
+	@$(PY) tools/variables.py
+
+bench: ## A swap's own time beside a stock playbook and a bare script
+	@tools/setup.sh python3-venv nginx supervisor openssh-server
+	@$(PY) -m bench
+
+clean: ## Remove what was made here
+	rm -rf build .venv demo/out bench/out
