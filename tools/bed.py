@@ -182,9 +182,7 @@ class Bed:
     ) -> subprocess.CompletedProcess[str]:
         """Run a playbook on this host; ``extra`` are extra vars without the prefix, ``variables`` replace the bed's."""
         command = self.command(playbook, *words, variables=variables, **extra)
-        return subprocess.run(
-            command, cwd=self.path, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600
-        )
+        return subprocess.run(command, cwd=self.path, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=600)
 
     def command(self, playbook: str, *words: str, variables: Mapping[str, Any] | None = None, **extra: Any) -> list[str]:
         values = {**(self.variables if variables is None else variables), **{f"bluegreen_{name}": value for name, value in extra.items()}}

@@ -35,20 +35,20 @@ def spec(role: str) -> dict[str, Any]:
 def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: str = "release") -> dict[str, Any]:
     """The host's ``bluegreen_*`` variables, templated, typed and with defaults, by name without the prefix.
 
-    ``role`` says which of them are required. :class:`Refusal` tells of all that is wrong at once.
+    ``role`` says which of them are used and required; the others have their defaults, because a value such as
+    ``{{ bluegreen_release }}`` is not there yet while installing. :class:`Refusal` tells of all that is wrong at once.
     """
-    known = spec("release")
+    known, own = spec("release"), spec(role)
     given = [name for name in variables if name.startswith(PREFIX) and name not in FACTS]
     problems = [_unknown(name, known) for name in sorted(given) if name not in known]
     values = {}
     for name in given:
-        if name in known:
+        if name in own:
             try:
                 values[name] = template(variables[name])
             except AnsibleError as error:
                 problems.append(f"{name} cannot be resolved: {error}")
-    required = {name for name, option in spec(role).items() if option.get("required")}
-    options = {name: {**_plain(option), "required": name in required} for name, option in known.items()}
+    options = {name: {**_plain(option), "required": own.get(name, {}).get("required", False)} for name, option in known.items()}
     checked = ArgumentSpecValidator(options).validate({name: value for name, value in values.items() if value is not None})
     problems += checked.error_messages
     if problems:
