@@ -17,7 +17,7 @@ class ActionModule(ActionBase):
     """C(hotswap.bluegreen.lock)."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"state", "reason", "seconds"})
+    _VALID_ARGS = frozenset({"state", "reason", "seconds", "until"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
                 result["held_by"] = holder
             else:
                 taken = _lease.take(self, variables, str(self._task.args.get("reason", "release")), seconds)
-                result["ansible_facts"] = {"bluegreen_lock": taken}
+                result["ansible_facts"] = {"bluegreen_lock": {**taken, "until": self._task.args.get("until", "released")}}
         except (Refusal, Lost) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         result["changed"] = False

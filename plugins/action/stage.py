@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):
             "wish": dump(resolved.wish),
             "source": source,
             "build": {"command": list(resolved.build), "in_slot": resolved.build_in_slot, "timeout": resolved.build_timeout},
-            "environment": resolved.environment,
+            "environment": json.dumps(resolved.environment),
             "token": lock.get("token", 0),
             "keeps_lease": lock.get("host") == resolved.wish.host,
         }

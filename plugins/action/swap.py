@@ -34,7 +34,9 @@ class ActionModule(ActionBase):
         result |= _report(done)
         result["seconds"] = round(time.monotonic() - began, 3)
         if not done.ok and not self._task.check_mode:
-            result |= {"failed": True, "msg": _runner.message(done, wishes[0].service, wishes[0].release)}
+            message = _runner.message(done, wishes[0].service, wishes[0].release)
+            self._display.display(message)
+            result |= {"failed": True, "msg": message}
         return result
 
     def _swap(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:
@@ -42,9 +44,9 @@ class ActionModule(ActionBase):
         lock = held or _lease.take(self, variables, f"swap of release {wishes[0].release}", _lease.PATIENCE)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], lock["host"])
-            return _runner.swap(wishes, remote, self._teller(), _controller_lives(os.getppid()))
+            return _runner.swap(wishes, remote, self._teller(), _controller_lives(os.getppid()), self._display.v)
         finally:
-            if not held:
+            if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
 
     def _preview(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:

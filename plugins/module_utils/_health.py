@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
+import threading
 import time
 from typing import Mapping, Optional, Tuple
 
@@ -44,6 +47,10 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
     """
     connection = http.client.HTTPConnection(address, port, timeout=health.timeout)
     began = time.monotonic()
+    # The socket's own timeout is for each piece: an answer that comes byte by byte would take for ever.
+    cut = threading.Timer(health.timeout, _hang_up, [connection])
+    cut.daemon = True
+    cut.start()
     try:
         connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
         answer = connection.getresponse()
@@ -51,10 +58,20 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
         headers = {name.lower(): value for name, value in answer.getheaders()}
         wrong = judge(health, answer.status, headers, body)
     except (OSError, http.client.HTTPException) as error:
-        return False, f"no answer: {error or type(error).__name__}"
+        seconds = time.monotonic() - began
+        if seconds >= health.timeout:
+            return False, f"no answer within {health.timeout:g} s"
+        return False, f"no answer: {str(error) or type(error).__name__}"
     finally:
+        cut.cancel()
         connection.close()
     seconds = time.monotonic() - began
-    if wrong is None and seconds > health.timeout:
+    if seconds > health.timeout:
         wrong = f"status {answer.status}, too slow: {seconds:.1f} s"
     return wrong is None, wrong or f"status {answer.status}"
+
+
+def _hang_up(connection: http.client.HTTPConnection) -> None:
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)

@@ -199,6 +199,7 @@ class _Walk:
 
     def _start(self, step: Step, member: Member) -> str:
         """Put the program file in place if it changed, and start the program; :meth:`_check` waits for it."""
+        self._must_be_out(member)
         for port in member.ports.values():
             found = _sockets.listener(port, member.address, frozenset())
             if found.owner != "none":

@@ -25,6 +25,11 @@ options:
     description: Why, for whoever meets the lock.
     type: str
     default: release
+  until:
+    description: V(swap) lets the swap that follows release it, V(released) keeps it for a task with O(state=released).
+    type: str
+    choices: [released, swap]
+    default: released
   wish:
     description: What the host shall run. The action fills it in.
     type: dict
@@ -101,6 +106,7 @@ if __name__ == "__main__":
         {
             "state": {"type": "str", "choices": ["held", "released", "seen"], "default": "held"},
             "reason": {"type": "str", "default": "release"},
+            "until": {"type": "str", "choices": ["released", "swap"], "default": "released"},
             "wish": {"type": "dict"},
             "owner": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},

@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 - name: Install the service's pools
   hotswap.bluegreen.nginx_upstream:
-    wish: "{{ bluegreen_wish }}"
+    wish: "{{ ansible_facts.bluegreen_wish }}"
 """
 
 RETURN = r"""

@@ -27,9 +27,9 @@ options:
     type: dict
     default: {}
   environment:
-    description: Environment of the program. The action fills it in.
-    type: dict
-    default: {}
+    description: Environment of the program, as JSON. The action fills it in.
+    type: str
+    default: "{}"
   token:
     description: The run's fencing token. The action fills it in.
     type: int
@@ -64,6 +64,8 @@ pending:
   returned: success
 """
 
+import json
+
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _stage
 
 
@@ -76,7 +78,7 @@ def work(module):
     if module.check_mode or not (complete or source.path or source.url):
         return {"changed": module.check_mode and not complete, "needs_content": not complete, "pending": []}
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"], build.timeout * 3 + 600)
-    done = _stage.stage(wish, source, build, module.params["environment"])
+    done = _stage.stage(wish, source, build, json.loads(module.params["environment"]))
     return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
 
 
@@ -86,7 +88,8 @@ if __name__ == "__main__":
             "wish": {"type": "dict"},
             "source": {"type": "dict"},
             "build": {"type": "dict", "default": {}},
-            "environment": {"type": "dict", "default": {}, "no_log": True},
+            # One string: of a dictionary every value would be blotted out of everything that is returned.
+            "environment": {"type": "str", "default": "{}", "no_log": True},
             "token": {"type": "int", "default": 0, "no_log": False},
             "keeps_lease": {"type": "bool", "default": False},
         },

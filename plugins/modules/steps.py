@@ -48,7 +48,7 @@ attributes:
 EXAMPLES = r"""
 - name: Look at this host
   hotswap.bluegreen.steps:
-    wish: "{{ bluegreen_wish }}"
+    wish: "{{ ansible_facts.bluegreen_wish }}"
   register: seen
 """
 

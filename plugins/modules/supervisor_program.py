@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 - name: Install the slots' programs
   hotswap.bluegreen.supervisor_program:
-    wish: "{{ bluegreen_wish }}"
+    wish: "{{ ansible_facts.bluegreen_wish }}"
 """
 
 RETURN = r"""

@@ -86,8 +86,16 @@ def preview(wishes: Sequence[Wish], states: Mapping[str, HostState]) -> Result:
     return result
 
 
-def swap(wishes: Sequence[Wish], remote: Remote, tell: Tell, proceed: Callable[[], None] = lambda: None) -> Result:
+def swap(
+    wishes: Sequence[Wish],
+    remote: Remote,
+    tell: Tell,
+    proceed: Callable[[], None] = lambda: None,
+    detail: Callable[[str], None] = lambda _text: None,
+) -> Result:
     """Walk the release through all members; ``proceed`` raises :class:`Abandoned` when the run must not go on.
+
+    ``tell`` gets every step as it begins and ends, ``detail`` what only a person looking for something wants to know.
 
     The first member that fails is put back to what it had and ends the spread. :class:`Lost` and :class:`Abandoned`
     come out: nothing is cleaned up then, running again completes it.
@@ -96,6 +104,8 @@ def swap(wishes: Sequence[Wish], remote: Remote, tell: Tell, proceed: Callable[[
     run = _Run({wish.host: wish for wish in wishes}, remote, tell, proceed, result)
     proceed()
     result.states.update(remote.observe(wishes))
+    for line in table(result.states):
+        detail(f"at the beginning: {line}")
     began = dict(result.states)
     walked: set[str] = set()
     while True:
@@ -108,9 +118,11 @@ def swap(wishes: Sequence[Wish], remote: Remote, tell: Tell, proceed: Callable[[
             result.blocked = decision.reason
             return result
         walked.add(decision.member)
+        detail(f"{decision.member}: {', '.join(step.name for step in decision.steps)}")
         if not run.walk(decision.steps):
             run.put_back(decision.member, began)
             return result
+        detail(f"{decision.member}: {run.words(decision.member)}")
 
 
 @dataclass

@@ -47,28 +47,33 @@ def _play(action: ActionBase) -> Any:
     return getattr(parent, "_play", None)
 
 
+def fact(task_vars: Mapping[str, Any], host: str, name: str) -> Any:
+    """A fact that a task of ours set on ``host``, None without one. Where facts are injected as variables or not."""
+    return task_vars["hostvars"][host].get("ansible_facts", {}).get(name)
+
+
 def wishes(task_vars: Mapping[str, Any]) -> list[Wish]:
     """The wish of every host of the play, in inventory order. :class:`Refusal` if a host was not asked."""
     found = []
     for host in task_vars["ansible_play_hosts_all"]:
-        facts = task_vars["hostvars"][host]
-        if "bluegreen_wish" not in facts:
+        wish = fact(task_vars, host, "bluegreen_wish")
+        if not wish:
             raise Refusal(f"{host} has no bluegreen_wish: run hotswap.bluegreen.preflight (or the role hotswap.bluegreen.release) before this task.")
-        found.append(load(Wish, facts["bluegreen_wish"]))
+        found.append(load(Wish, wish))
     return found
 
 
 def unknown(task_vars: Mapping[str, Any], host: str) -> list[str]:
     """What a check before the first installation cannot know of a host."""
-    return list(task_vars["hostvars"][host].get("bluegreen_unknown", []))
+    return list(fact(task_vars, host, "bluegreen_unknown") or [])
 
 
 def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on."""
     for host in task_vars["ansible_play_hosts_all"]:
-        fact = task_vars["hostvars"][host].get("bluegreen_lock")
-        if fact:
-            return dict(fact)
+        held = fact(task_vars, host, "bluegreen_lock")
+        if held:
+            return dict(held)
     return {}
 
 
