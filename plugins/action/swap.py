@@ -104,6 +104,7 @@ def _report(done: _runner.Result) -> dict[str, Any]:
         "planned": [f"{step.member} {step.name}" for step in done.planned],
         "members": {f"{host}/{name}": _member(state, name) for host, state in done.states.items() for name in state.slots},
         "reloads": done.reloads,
+        "walks": done.walks,
     }
 
 

@@ -63,4 +63,8 @@ seconds:
   description: How long the swap took.
   type: float
   returned: always
+walks:
+  description: Seconds that each member's way out of the balancer and in again took, by member, transport included.
+  type: dict
+  returned: always
 """

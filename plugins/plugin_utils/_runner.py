@@ -9,6 +9,7 @@ that the planner or a step's own guard can decide.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -56,6 +57,7 @@ class Result:
     blocked: str = ""
     states: dict[str, HostState] = field(default_factory=dict)
     planned: list[Step] = field(default_factory=list)
+    walks: dict[str, float] = field(default_factory=dict)  # seconds by member, as the controller waited for them
 
     @property
     def reloads(self) -> int:
@@ -119,7 +121,10 @@ def swap(
             return result
         walked.add(decision.member)
         detail(f"{decision.member}: {', '.join(step.name for step in decision.steps)}")
-        if not run.walk(decision.steps):
+        started = time.monotonic()
+        went_well = run.walk(decision.steps)
+        result.walks[decision.member] = round(time.monotonic() - started, 3)
+        if not went_well:
             run.put_back(decision.member, began)
             return result
         detail(f"{decision.member}: {run.words(decision.member)}")
