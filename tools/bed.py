@@ -24,17 +24,23 @@ PYTHON = sys.executable
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/nginx"
 
 
+_given: set[int] = set()
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, outside the range that the kernel gives to clients."""
+    """Ports that nobody uses now, outside the range that the kernel gives to clients; each only once a process."""
     found: list[int] = []
     start = 20000 + (os.getpid() * 37) % 8000
     for port in range(start, 32000):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
         found.append(port)
+        _given.add(port)
         if len(found) == count:
             return found
     raise RuntimeError("no free ports from 20000 to 32000")

@@ -10,7 +10,7 @@ import http.client
 import socket
 import threading
 import time
-from typing import Mapping, Optional, Tuple
+from typing import Iterator, Mapping, Optional, Tuple
 
 from ._model import Health
 
@@ -45,33 +45,37 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
 
     A redirect is an answer like any other; it is not followed.
     """
-    connection = http.client.HTTPConnection(address, port, timeout=health.timeout)
     began = time.monotonic()
-    # The socket's own timeout is for each piece: an answer that comes byte by byte would take for ever.
-    cut = threading.Timer(health.timeout, _hang_up, [connection])
-    cut.daemon = True
-    cut.start()
+    connection = http.client.HTTPConnection(address, port, timeout=health.timeout)
     try:
-        connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
-        answer = connection.getresponse()
-        body = answer.read(_BODY_LIMIT).decode("utf-8", "replace")
+        connection.connect()
+        with _hung_up_after(health.timeout, connection.sock):
+            connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
+            answer = connection.getresponse()
+            body = answer.read(_BODY_LIMIT).decode("utf-8", "replace")
         headers = {name.lower(): value for name, value in answer.getheaders()}
         wrong = judge(health, answer.status, headers, body)
     except (OSError, http.client.HTTPException) as error:
-        seconds = time.monotonic() - began
-        if seconds >= health.timeout:
-            return False, f"no answer within {health.timeout:g} s"
-        return False, f"no answer: {str(error) or type(error).__name__}"
+        wrong = f"no answer: {str(error) or type(error).__name__}"
     finally:
-        cut.cancel()
         connection.close()
-    seconds = time.monotonic() - began
-    if seconds > health.timeout:
-        wrong = f"status {answer.status}, too slow: {seconds:.1f} s"
+    if time.monotonic() - began >= health.timeout:
+        wrong = f"no answer within {health.timeout:g} s"
     return wrong is None, wrong or f"status {answer.status}"
 
 
-def _hang_up(connection: http.client.HTTPConnection) -> None:
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
+@contextlib.contextmanager
+def _hung_up_after(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """End the connection after ``seconds``: its own timeout is for each piece, an answer byte by byte would never end."""
+    cut = threading.Timer(seconds, _hang_up, [connection])
+    cut.daemon = True
+    cut.start()
+    try:
+        yield
+    finally:
+        cut.cancel()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

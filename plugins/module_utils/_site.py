@@ -104,9 +104,14 @@ def _upstream(wish: Wish, name: str, members: Tuple[Member, ...], port: str) -> 
         f"upstream {_upstream_name(wish, port, name)} {{  # {', '.join(m.id for m in members) or 'nobody'}",
         *(servers or ["    server 127.0.0.1:9 down;"]),
         # Idle connections must be shorter than the application's own, or it closes one that a request is on its way to.
-        *([f"    keepalive {wish.site.keepalive};", f"    keepalive_timeout {max(1, round(wish.site.idle * 1000))}ms;"] if wish.site.keepalive and servers else []),
+        *(_keepalive(wish.site) if servers else []),
         "}",
     ]
+
+
+def _keepalive(site: Site) -> List[str]:
+    """In milliseconds: nginx takes no fraction of a second."""
+    return [f"    keepalive {site.keepalive};", f"    keepalive_timeout {max(1, round(site.idle * 1000))}ms;"] if site.keepalive else []
 
 
 def _upstream_name(wish: Wish, port: str, pool: str) -> str:
