@@ -43,7 +43,7 @@ class ActionModule(ActionBase):
         held = _task.lock(variables)
         lock = held or _lease.take(self, variables, f"swap of release {wishes[0].release}", _lease.PATIENCE)
         try:
-            remote = _remote.Hosts(self, variables, lock["token"], lock["host"])
+            remote = _remote.Hosts(self, variables, lock["token"], next(wish for wish in wishes if wish.host == lock["host"]))
             return _runner.swap(wishes, remote, self._teller(), _controller_lives(os.getppid()), self._display.v)
         finally:
             if not held or held.get("until") == "swap":

@@ -77,14 +77,14 @@ def acquire(folder: str, owner: Dict[str, Any], reason: str, seconds: float, dea
 
 
 def extend(folder: str, token: int, seconds: float, clock: Callable[[], float] = time.time) -> Lease:
-    """Hold on for ``seconds`` from now. :class:`Refusal` if the lease was lost: another run may be at work."""
+    """Hold on until ``seconds`` from now, be that later or sooner than before. :class:`Refusal` if the lease was lost: another run may be at work."""
     with _files.locked(f"{folder}/.lease.lock"):
         now = clock()
         lease = _load(folder)
         if lease is None or lease.token != token or lease.until <= now:
             other = f"; now: {describe(lease, now)}" if lease and lease.until > now else ""
             raise Refusal(f"this run lost its lock (it was silent too long, or it was taken){other}. Nothing more is changed; run again.")
-        return _save(folder, Lease(token, lease.owner, lease.reason, lease.since, max(lease.until, now + seconds)))
+        return _save(folder, Lease(token, lease.owner, lease.reason, lease.since, now + seconds))
 
 
 def release(folder: str, token: int, clock: Callable[[], float] = time.time) -> None:

@@ -17,9 +17,9 @@ author:
   - The hotswap.bluegreen maintainers (@hotswap)
 options:
   state:
-    description: V(held) takes it or fails naming its owner, V(released) gives it back, V(seen) only says who holds it.
+    description: V(held) takes it or fails naming its owner, V(extended) is a sign of life, V(released) gives it back, V(seen) only says who holds it.
     type: str
-    choices: [held, released, seen]
+    choices: [held, extended, released, seen]
     default: held
   reason:
     description: Why, for whoever meets the lock.
@@ -90,6 +90,8 @@ def work(module):
     held_by = ""
     if wanted["state"] == "seen" or module.check_mode:
         lease = _lock.holder(folder)
+    elif wanted["state"] == "extended":
+        lease = _lock.extend(folder, wanted["token"], wanted["seconds"])
     elif wanted["state"] == "released":
         _lock.release(folder, wanted["token"])
         lease = None
@@ -104,7 +106,7 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
-            "state": {"type": "str", "choices": ["held", "released", "seen"], "default": "held"},
+            "state": {"type": "str", "choices": ["held", "extended", "released", "seen"], "default": "held"},
             "reason": {"type": "str", "default": "release"},
             "until": {"type": "str", "choices": ["released", "swap"], "default": "released"},
             "wish": {"type": "dict"},

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextvars
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,17 +20,19 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Ev
 from ._runner import Answer, Lost
 
 _THREADS = 50
+_BEAT = 15.0  # seconds between two signs of life; a lease lasts 60 without one
 
 
 class Hosts:
-    """The hosts of a play, as the runner's :class:`~_runner.Remote`. ``token`` is the run's lock, kept by ``lock_host``."""
+    """The hosts of a play, as the runner's :class:`~_runner.Remote`. ``token`` is the run's lock, kept by the host of ``keeper``."""
 
-    def __init__(self, action: ActionBase, task_vars: Mapping[str, Any], token: int = 0, lock_host: str = "") -> None:
+    def __init__(self, action: ActionBase, task_vars: Mapping[str, Any], token: int = 0, keeper: Wish | None = None) -> None:
         self._action = action
         self._task_vars = task_vars
         self._token = token
-        self._lock_host = lock_host
+        self._keeper = keeper
         self._actions: dict[str, tuple[ActionBase, dict[str, Any]]] = {}
+        self._last_beat = time.monotonic()
 
     def module(self, host: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The result of ``hotswap.bluegreen.<name>`` on ``host``. :class:`Lost` without an answer, :class:`Refusal` if it fails."""
@@ -49,7 +52,14 @@ class Hosts:
         return {host: answer.state for host, answer in answers.items()}
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
+        self._beat(wish.host)
         return self._steps(wish, steps)
+
+    def _beat(self, host: str) -> None:
+        """A sign of life to the host that keeps the lock; a call to that very host is one itself."""
+        if self._keeper and host != self._keeper.host and time.monotonic() - self._last_beat > _BEAT:
+            self.module(self._keeper.host, "lock", {"state": "extended", "token": self._token, "wish": dump(self._keeper)})
+            self._last_beat = time.monotonic()
 
     def all(self, hosts: Sequence[str], call: Callable[[str], Any]) -> dict[str, Any]:
         """``call`` for each host, at once."""
@@ -67,7 +77,7 @@ class Hosts:
             "wish": dump(wish),
             "steps": [dump(step) for step in steps],
             "token": self._token,
-            "keeps_lease": wish.host == self._lock_host,
+            "keeps_lease": self._keeper is not None and wish.host == self._keeper.host,
         }
         result = self.module(wish.host, "steps", arguments)
         return Answer(
