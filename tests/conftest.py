@@ -1,9 +1,14 @@
-"""What every test has: this checkout as the collection hotswap.bluegreen, and the repository's own packages."""
+"""What every test has: this checkout as the collection hotswap.bluegreen, and a place for numbers worth reporting."""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections import Counter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -11,3 +16,39 @@ sys.path.insert(0, str(ROOT))
 from tools.bed import collections_path  # noqa: E402  # the path above comes first
 
 sys.path.insert(0, str(collections_path()))
+
+
+class Counts:
+    """Numbers that tests collect: requests sent and failed, swaps, simulated fleets; and the seeds they used."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.seeds: dict[str, int] = {}
+
+    def add(self, what: str, number: int = 1) -> None:
+        """Count ``number`` more of ``what``; a number of 0 is shown, too."""
+        self.counts[what] += number
+
+    def seed(self, what: str, seed: int) -> None:
+        """Note the seed of something random, so that it can be had again."""
+        self.seeds[what] = seed
+
+
+_counts = Counts()
+
+
+@pytest.fixture(scope="session")
+def counts() -> Counts:
+    """Where a test adds what it counted. Shown at the end, and kept by ``make test-full`` in build/test-full.json."""
+    return _counts
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _counts.counts:
+        terminalreporter.write_line(f"counted: {', '.join(f'{number:,} {what}' for what, number in _counts.counts.items())}")
+
+
+def pytest_sessionfinish() -> None:
+    to = os.environ.get("HOTSWAP_COUNTS")
+    if to:
+        Path(to).write_text(json.dumps({"counts": _counts.counts, "seeds": _counts.seeds}))

@@ -69,7 +69,10 @@ class ActionModule(ActionBase):
         return answer
 
     def _locate(self, source: _wish.Source) -> tuple[str, dict[str, Any]]:
-        """Where the content is on the controller ('' if it is not there), and the source as the module takes it. :class:`Refusal` if the controller does not have it or it is not as announced."""
+        """Where the content is on the controller ('' if it is not there), and the source as the module takes it.
+
+        :class:`Refusal` if the controller does not have it, or it is not as announced.
+        """
         shared = {"checksum": source.checksum, "strip": source.strip}
         if "://" in source.archive:
             return "", {"name": source.archive, "url": source.archive, "digest": source.checksum or f"url:{source.archive}", **shared}
