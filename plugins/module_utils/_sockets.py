@@ -104,9 +104,10 @@ def _listening(port: int, address: str) -> Set[int]:
 def listener(port: int, address: str, own: FrozenSet[int]) -> Listener:
     """Who takes new connections to address:port, seen from the process tree ``own``.
 
-    It is ``own`` only if every LISTEN socket is held by the tree and by nobody else: an orphan of the old release, or
-    a stranger with SO_REUSEPORT, would get a share of the requests. The tree is walked first: all of /proc takes
-    100 ms, and is looked through only for a socket that the tree does not hold.
+    It is ``own`` only if the tree holds every LISTEN socket: an orphan of the old release, or a stranger with
+    SO_REUSEPORT, has a socket of its own and would get a share of the requests. (Who inherited the tree's very socket
+    was started by it; the stop waits for that one.) The tree is walked first: all of /proc takes 100 ms, and is looked
+    through only for a socket that the tree does not hold.
     """
     inodes = _listening(port, address)
     if not inodes:

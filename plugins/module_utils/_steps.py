@@ -83,13 +83,15 @@ class _Walk:
         waiting: Optional[Step] = None
         failure: Optional[Failure] = None
         for step in steps:
+            if "began" in step.resume:  # what passed between two calls counts, too: the clock is the host's in both
+                step = replace(step, elapsed=max(step.elapsed, self.clock.now() - step.resume["began"]))
             began, stamp = self.clock.now() - step.elapsed, time.time() - step.elapsed
             try:
                 detail = getattr(self, f"_{step.name}")(step, self.wish.member(step.slot))
                 outcome = "ok" if detail is not None else "unchanged"
             except _Waiting as wait:
                 outcome, detail = "waiting", wait.detail
-                waiting = replace(step, elapsed=self.clock.now() - began, resume=wait.resume)
+                waiting = replace(step, elapsed=self.clock.now() - began, resume={**wait.resume, "began": began})
             except _Overtime as over:
                 outcome, detail = "overtime", str(over)
             except (_Failed, Refusal) as error:

@@ -127,7 +127,7 @@ def main() -> None:
     if FAULT == "deaf":
         signal.pause()
     if LISTEN == "child" and os.fork():
-        signal.signal(signal.SIGTERM, lambda *_: (os.killpg(0, signal.SIGKILL)))
+        signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))
         signal.pause()
     server = Server(("::" if LISTEN == "ipv6" else "127.0.0.1", PORT), Handler)
     if FAULT == "daemon" and os.fork() == 0:

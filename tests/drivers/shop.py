@@ -90,9 +90,7 @@ def listens(port: int, address: str = "127.0.0.1") -> bool:
 @contextlib.contextmanager
 def running(*command: str, cwd: Path = APPS, ready: Callable[[], Any] = lambda: True, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the test's own, in a session of its own; it and what it started end with the block."""
-    process = subprocess.Popen(
-        command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         wait_until(ready, what=f"the start of {command[-1]}")
         yield process
@@ -310,6 +308,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self._note(None, repr(error))
                 connection.close()
+            self._end.wait(0.002)  # leaves the processor to what is tested
         connection.close()
 
     def _note(self, reply: Reply | None, wrong: str) -> None:
@@ -324,16 +323,16 @@ class Load:
 class Asking(threading.Thread):
     """One request in the background; :meth:`reply` waits for what became of it (an exception is raised there)."""
 
-    def __init__(self, port: int, path: str) -> None:
+    def __init__(self, port: int, path: str, body: bytes | None = None) -> None:
         super().__init__(daemon=True)
-        self._port, self._path = port, path
+        self._port, self._path, self._body = port, path, body
         self._reply: Reply | None = None
         self._error: Exception | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            self._reply = ask(self._port, self._path, seconds=40)
+            self._reply = ask(self._port, self._path, self._body, seconds=40)
         except (OSError, http.client.HTTPException) as error:
             self._error = error
 
