@@ -29,13 +29,14 @@ class Installed:
 
 def programs(wish: Wish, dry: bool = False) -> Installed:
     """Directories, launchers and program files of this host's slots. A program that supervisor knows is not touched."""
-    client = _supervisor.connect(wish.supervisor)
+    # Before supervisor is installed a check can still say what will be there.
+    client = None if dry and not os.path.exists(wish.supervisor.config) else _supervisor.connect(wish.supervisor)
     diffs: List[_Diff] = [diff for diff in [_directory(wish, folder, mode, dry) for folder, mode in _directories(wish)] if diff]
     pending = []
     for member in wish.members:
         diffs += _put(f"{wish.root}/{member.slot}/launcher", _program.launcher(wish.root, member.slot), 0o755, dry)
         path, text = _observe.program_path(wish, member.slot), _program.program_file(wish, member.slot)
-        known = client.process(_program.program_name(wish.service, member.slot)).state != "ABSENT"
+        known = client is not None and client.process(_program.program_name(wish.service, member.slot)).state != "ABSENT"
         if known and _files.read(path) is not None and _files.read(path) != text:
             pending.append(member.slot)
         else:
