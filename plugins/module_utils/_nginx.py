@@ -165,7 +165,7 @@ def _emergencies(nginx: Nginx, since: int) -> str:
     try:
         with open(nginx.error_log, encoding="utf-8", errors="replace") as log:
             log.seek(since)
-            lines = [line.strip() for line in log if "[emerg]" in line]
+            lines = [line.strip() for line in log if "[emerg]" in line and "still could not bind" not in line]
     except OSError:
         return ""
     return lines[-1] if lines else ""
@@ -204,7 +204,7 @@ def declare(wish: Wish, extra: Tuple[_pools.Pool, ...] = (), dry: bool = False, 
     wanted = _wanted(wish, active, (*extra, left))
     before, after = _current_files(wish), _site.render(wish, wanted)
     running = bool(master(wish.nginx))
-    if before == after and wanted == pools and (not running or _current(wish, after)):
+    if before == after and wanted == pools and os.path.exists(active_link(wish)) and (not running or _current(wish, after)):
         return Declaration(False, False, before, after, running)
     if dry:
         return Declaration(True, False, before, after, running)
@@ -222,13 +222,13 @@ def declare(wish: Wish, extra: Tuple[_pools.Pool, ...] = (), dry: bool = False, 
 
 @contextlib.contextmanager
 def _prepared(wish: Wish, serve: _pools.Pool) -> Iterator[None]:
-    """The directories, and a link that resolves before the first server block asks for it; gone again on failure."""
+    """The directories, and a link that resolves before the first server block asks for it; what is new goes on failure."""
     folder = _site.state_dir(wish)
-    new = not os.path.exists(active_link(wish))
+    new, linked = not os.path.isdir(folder), os.path.exists(active_link(wish))
     try:
         for path in (folder, f"{_pool_dir(wish)}/{_pools.name(serve)}", f"{folder}/generations"):
             os.makedirs(path, mode=0o755, exist_ok=True)
-        if new:
+        if not linked:
             _files.link(f"pools/{_pools.name(serve)}", active_link(wish))
         yield
     except OSError as error:
@@ -239,6 +239,9 @@ def _prepared(wish: Wish, serve: _pools.Pool) -> Iterator[None]:
     except Refusal:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
+        elif not linked:
+            with contextlib.suppress(OSError):
+                os.unlink(active_link(wish))
         raise
 
 

@@ -45,6 +45,14 @@ def held_by(shop: Shop, hold: Path) -> Asking:
     return asking
 
 
+def checked(shop: Shop, **environment: str) -> _steps.Outcome:
+    """What becomes of a release in the slot blue, out of the balancer, up to its checks."""
+    shop.install()
+    shop.stage("v1", **environment)
+    shop.serve("green")
+    return shop.do("blue", "point", "start", "check")
+
+
 # The walk
 
 
@@ -246,10 +254,7 @@ def test_a_stop_is_not_done_while_a_stranger_to_the_process_tree_holds_the_port(
 
 def test_a_stop_is_not_done_while_a_child_still_works_without_the_port(make_shop: MakeShop, hold: Path) -> None:
     shop = make_shop()
-    shop.install()
-    shop.stage("v1", FAULT="heir", HOLD=str(hold))
-    shop.serve("green")
-    assert shop.do("blue", "point", "start", "check").failure is None
+    assert checked(shop, FAULT="heir", HOLD=str(hold)).failure is None
     (heir,) = _processes.children(shop.pid("blue"))
     with ended([heir]):
         outcome = shop.do("blue", "stop", seconds=0.5)
@@ -293,18 +298,17 @@ def test_an_orphan_that_answers_the_health_check_is_not_taken_for_the_new_releas
 
 
 def test_a_process_of_another_release_is_not_taken_for_the_wished_one(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=0.5).released("v1")
+    shop = make_shop(boot_timeout=0.5)
+    checked(shop)
     shop.stage("v2")
-    shop.serve("green")
     outcome = shop.do("blue", "check", release="v2")
     assert outcome.failure is not None
     assert "runs release v1, not v2" in outcome.failure.seen
 
 
 def test_a_member_that_died_after_its_checks_is_not_enabled(make_shop: MakeShop) -> None:
-    shop = make_shop(program={"autorestart": "false"}).released("v1")
-    shop.serve("green")
-    assert shop.do("blue", "check").failure is None
+    shop = make_shop(program={"autorestart": "false"})
+    assert checked(shop).failure is None
     pid = shop.pid("blue")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not shop.pid("blue"))
@@ -335,20 +339,14 @@ def test_a_broken_process_on_a_dead_slot_gets_no_request(make_shop: MakeShop, tm
 
 
 def test_an_application_that_answers_right_every_second_time_is_not_enabled(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
-    done = shop.swap("v2", FAULT="every_second")
-    assert (done.failures[0].member, done.failures[0].step) == ("app1/green", "check")
-    assert "3 times in a row" in done.failures[0].expected
-    assert shop.releases() == {"blue": "v1", "green": "v1"}
+    outcome = checked(make_shop(boot_timeout=1.0), FAULT="every_second")
+    assert outcome.failure is not None and outcome.failure.step == "check"
+    assert "3 times in a row" in outcome.failure.expected
 
 
 def test_an_application_that_crashes_and_restarts_between_its_checks_is_not_enabled(make_shop: MakeShop) -> None:
-    # Looked at once in 0.7 s, it is up again each time, and each answer is right.
-    shop = make_shop(boot_timeout=4.0, health={"interval": 0.7})
-    shop.install()
-    shop.stage("v1", FAULT="one_answer")
-    shop.serve("green")
-    outcome = shop.do("blue", "point", "start", "check")
+    # Looked at once in 0.5 s, it is up again each time, and each answer is right.
+    outcome = checked(make_shop(boot_timeout=2.5, health={"interval": 0.5}), FAULT="one_answer")
     assert outcome.failure is not None and outcome.failure.step == "check"
 
 
@@ -356,16 +354,17 @@ def test_an_application_that_crashes_and_restarts_between_its_checks_is_not_enab
 
 
 def test_a_release_on_the_wrong_port_is_told_which_port_it_listens_on(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
+    shop = make_shop(boot_timeout=1.0)
     (elsewhere,) = free_ports(1)
-    done = shop.swap("v2", FAULT="elsewhere", ELSEWHERE=str(elsewhere))
-    green = shop.wish.member("green").port
-    assert f"nobody listens on port {green}; its process listens on {elsewhere}: does the command use $PORT?" in words(done, shop)
+    outcome = checked(shop, FAULT="elsewhere", ELSEWHERE=str(elsewhere))
+    port = shop.wish.member("blue").port
+    assert outcome.failure is not None
+    assert outcome.failure.seen == f"nobody listens on port {port}; its process listens on {elsewhere}: does the command use $PORT?"
 
 
 def test_a_release_that_crashes_at_its_start_is_put_back_and_its_last_words_are_shown(make_shop: MakeShop) -> None:
     # startsecs as by default: supervisor tries four times and says FATAL.
-    shop = make_shop().released("v1")
+    shop = make_shop(boot_timeout=30.0).released("v1")
     shop.wish = altered(shop.wish, program={"start_seconds": 1})
     done = shop.swap("v2", FAULT="crash")
     assert (done.failures[0].member, done.failures[0].step) == ("app1/green", "check")
@@ -376,26 +375,25 @@ def test_a_release_that_crashes_at_its_start_is_put_back_and_its_last_words_are_
 
 
 def test_a_release_that_ends_at_once_is_not_waited_for(make_shop: MakeShop) -> None:
-    shop = make_shop(program={"autorestart": "false"}).released("v1")
-    done = shop.swap("v2", FAULT="crash")
-    assert "EXITED" in done.failures[0].seen
-    assert event(done, "app1/green", "check").seconds < shop.wish.boot_timeout / 2
+    shop = make_shop(program={"autorestart": "false"})
+    outcome = checked(shop, FAULT="crash")
+    assert outcome.failure is not None and "EXITED" in outcome.failure.seen
+    assert outcome.events[-1].seconds < shop.wish.boot_timeout / 2
 
 
-def test_a_release_that_boots_too_slowly_is_put_back(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
-    done = shop.swap("v2", FAULT="slow", BOOT="30")
-    failure = done.failures[0]
-    assert "within bluegreen_boot_timeout (1 s)" in failure.expected
-    assert "nobody listens on port" in failure.seen
-    assert shop.releases() == {"blue": "v1", "green": "v1"}
+def test_a_release_that_boots_too_slowly_has_failed(make_shop: MakeShop) -> None:
+    outcome = checked(make_shop(boot_timeout=0.5), FAULT="slow", BOOT="30")
+    assert outcome.failure is not None
+    assert "within bluegreen_boot_timeout (0.5 s)" in outcome.failure.expected
+    assert "nobody listens on port" in outcome.failure.seen
 
 
 def test_a_boot_longer_than_a_slice_is_waited_for(shop: Shop) -> None:
     shop.install()
-    done = shop.swap("v1", seconds=0.2, FAULT="slow", BOOT="0.7")
+    done = shop.swap("v1", seconds=0.1, FAULT="slow", BOOT="0.3")
     assert done.ok
-    assert event(done, "app1/green", "check").seconds > 0.6
+    assert event(done, "app1/green", "check").seconds > 0.3
+    assert any(isinstance(item, Event) and (item.step, item.outcome) == ("check", "waiting") for item in shop.told)
 
 
 def test_a_failed_release_is_put_back_and_the_other_slot_never_touched(make_shop: MakeShop) -> None:
