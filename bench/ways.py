@@ -175,7 +175,10 @@ class Ways:
         return f"shop0 ansible_python_interpreter={PYTHON} {self._connection('shop0', connection)}\n"
 
     def _our_variables(self) -> dict[str, Any]:
-        """The same application, boot, startsecs and health check as the stock playbook's, on slots of our own."""
+        """The same application, boot, startsecs and health check as the stock playbook's, on slots of our own.
+
+        The stock playbook looks for the release in the answer; ours reads it from the process that listens.
+        """
         path = self.bed.path
         return {
             "bluegreen_service": "shop",
@@ -186,7 +189,6 @@ class Ways:
             "bluegreen_listen": f"127.0.0.1:{self.bed.our_listen}",
             "bluegreen_start_seconds": 0,
             "bluegreen_health_path": "/",
-            "bluegreen_health_body": "{{ bluegreen_release }}",
             "bluegreen_packages": False,
             "bluegreen_nginx_command": f"{NGINX} -e {self.bed.error_log}",
             "bluegreen_nginx_config": f"{path}/etc/nginx.conf",
