@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+BUILD = ROOT / "build"
 PYTHON = sys.executable
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/nginx"
 
@@ -46,9 +47,9 @@ def free_ports(count: int) -> list[int]:
     raise RuntimeError("no free ports from 20000 to 32000")
 
 
-def collections_path() -> Path:
-    """A collections path on which this checkout is hotswap.bluegreen."""
-    path = ROOT / "build" / "collections"
+def collections_path(build: Path = BUILD) -> Path:
+    """A collections path on which this checkout is hotswap.bluegreen, made in ``build``."""
+    path = build / "collections"
     link = path / "ansible_collections" / "hotswap" / "bluegreen"
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():
@@ -87,10 +88,16 @@ def end(pid: int, seconds: float = 10.0) -> None:
             return
 
 
+def _daemon(*command: str) -> None:
+    """Run a command that goes to the background, in a session of its own: a Ctrl-C does not end it halfway there."""
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+
+
 class Bed:
     """One host with a service ``shop`` on two slots. ``with Bed(path) as bed`` starts it and ends all of it."""
 
     service = "shop"
+    log_level = "warn"  # at "notice", nginx's error log also tells of every reload
 
     def __init__(self, path: Path, **variables: Any) -> None:
         self.path = path
@@ -136,10 +143,10 @@ class Bed:
         temp = "\n".join(f"    {kind}_temp_path {self.path}/temp/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         user = "user root;\n" if os.geteuid() == 0 else ""
         (self.path / "nginx.conf").write_text(
-            f"{user}worker_processes 2;\npid {self.path}/nginx.pid;\nerror_log {self.path}/nginx-error.log warn;\n"
+            f"{user}worker_processes 2;\npid {self.path}/nginx.pid;\nerror_log {self.path}/nginx-error.log {self.log_level};\n"
             f"events {{ worker_connections 2048; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
         )
-        subprocess.run([NGINX, "-e", f"{self.path}/nginx-error.log", "-c", f"{self.path}/nginx.conf"], check=True, stdin=subprocess.DEVNULL)
+        _daemon(NGINX, "-e", f"{self.path}/nginx-error.log", "-c", f"{self.path}/nginx.conf")
         wait_until(lambda: self.nginx_pid, what="nginx's start")
 
     def start_supervisor(self) -> None:
@@ -150,8 +157,7 @@ class Bed:
             "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface\n"
             f"[supervisorctl]\nserverurl=unix://{self.path}/supervisor.sock\n[include]\nfiles = {self.path}/programs/*.conf\n"
         )
-        command = [PYTHON, "-m", "supervisor.supervisord", "-c", f"{self.path}/supervisord.conf"]
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        _daemon(PYTHON, "-m", "supervisor.supervisord", "-c", f"{self.path}/supervisord.conf")
         wait_until(lambda: (self.path / "supervisor.sock").exists() and self.supervisor_pid, what="supervisord's start")
 
     def _pid(self, name: str) -> int:
@@ -198,23 +204,26 @@ class Bed:
         return [executable, "-i", str(self.inventory()), playbook, "-e", f"@{path}", *words]
 
 
-def _empty_config() -> Path:
+def _empty_config(build: Path) -> Path:
     """A configuration of nothing: ansible.cfg of the working directory or the home are not asked."""
-    path = ROOT / "build" / "ansible.cfg"
+    path = build / "ansible.cfg"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         path.write_text("[defaults]\n")
     return path
 
 
-def environment(**more: str) -> dict[str, str]:
-    """The environment for ansible-playbook: this checkout's collection, no colours, nothing of the user's own set-up."""
+def environment(build: Path = BUILD, **more: str) -> dict[str, str]:
+    """The environment for ansible-playbook: this checkout's collection, no colours, nothing of the user's own set-up.
+
+    What it needs is made in ``build``, for a checkout that may not be written to.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     return {
         **kept,
-        "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
+        "ANSIBLE_COLLECTIONS_PATH": str(collections_path(build)),
         "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_CONFIG": str(_empty_config()),
+        "ANSIBLE_CONFIG": str(_empty_config(build)),
         "ANSIBLE_LOCALHOST_WARNING": "False",
         "ANSIBLE_DEPRECATION_WARNINGS": "False",
         "PYTHONDONTWRITEBYTECODE": "1",
