@@ -1,0 +1,284 @@
+"""Wrong variables fail by name, in one sentence that says what is there and what is expected; right ones become the wish."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _variables, _wish
+
+MINIMAL: dict[str, Any] = {"service": "shop", "release": "1.4.2", "command": "bin/server", "source": {"directory": "src"}}
+ABSENT = object()
+LONG = "x" * 200
+DIGEST = "sha256:" + "a" * 64
+
+
+def resolve(role: str = "release", **given: Any) -> _wish.Resolved:
+    """The wish of a host whose variables are the four that everybody sets, and ``given``."""
+    values = {f"bluegreen_{name}": value for name, value in {**MINIMAL, **given}.items() if value is not ABSENT}
+    return _wish.resolve(_variables.collect(values, lambda value: value, role), "app1")
+
+
+def sentences(role: str = "release", **given: Any) -> list[str]:
+    with pytest.raises(Refusal) as refused:
+        resolve(role, **given)
+    return str(refused.value).splitlines()
+
+
+def slots(*entries: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(entries)
+
+
+def blue(**more: Any) -> dict[str, Any]:
+    return {"name": "blue", "port": 9502, **more}
+
+
+def green(**more: Any) -> dict[str, Any]:
+    return {"name": "green", "port": 9503, **more}
+
+
+BAD: dict[str, tuple[dict[str, Any], str]] = {
+    # unknown or missing
+    "unknown variable": ({"srvice": "shop"}, "bluegreen_srvice is no variable of hotswap.bluegreen; did you mean bluegreen_service?"),
+    "unknown and like none": ({"qqq": 1}, "bluegreen_qqq is no variable of hotswap.bluegreen; see the table in its README."),
+    "missing service": ({"service": ABSENT}, "bluegreen_service is not set and has no default: "),
+    "missing release": ({"release": ABSENT}, "bluegreen_release is not set and has no default: "),
+    "missing command": ({"command": ABSENT}, "bluegreen_command is not set and has no default: "),
+    "missing source": ({"source": ABSENT}, "bluegreen_source is not set and has no default: "),
+    "empty in YAML": ({"service": None}, "bluegreen_service is not set and has no default: "),
+    "source of neither": ({"source": {}}, "bluegreen_source has neither archive nor directory; one of them is expected."),
+    "source of both": ({"source": {"archive": "a", "directory": "b"}}, "bluegreen_source has both archive and directory; one of them is expected."),
+    "unknown key of the source": ({"source": {"archve": "a"}}, "bluegreen_source: archve is no key of it; did you mean archive?"),
+    "unknown key of a slot": (
+        {"slots": slots(blue(colour=1), green())},
+        "bluegreen_slots, entry 1: colour is no key of it; known are address, backup, name, port, ports, weight.",
+    ),
+    # ports
+    "port used twice": (
+        {"slots": slots(blue(port=9503), green())},
+        "bluegreen_slots: port 9503 is used twice, by blue (http) and green (http); each needs its own.",
+    ),
+    "port used twice in a slot": (
+        {"slots": slots({"name": "blue", "ports": {"http": 1000, "ws": 1000}}), "min_serving": 0, "listen": {"http": "80", "ws": "81"}},
+        "bluegreen_slots: port 1000 is used twice, by blue (http) and blue (ws); each needs its own.",
+    ),
+    "port 0": ({"slots": slots(blue(port=0), green())}, "bluegreen_slots: port 0 of blue is out of range; a number from 1 to 65535 is expected."),
+    "port 65536": ({"slots": slots(blue(port=65536), green())}, "bluegreen_slots: port 65536 of blue is out of range; a number from 1 to 65535 is expected."),
+    "port -1": ({"slots": slots(blue(port=-1), green())}, "bluegreen_slots: port -1 of blue is out of range; "),
+    "port of letters": ({"slots": slots(blue(port="http"), green())}, "bluegreen_slots: port 'http' of blue is out of range; "),
+    "port true": ({"slots": slots(blue(port=True), green())}, "bluegreen_slots: port true of blue is out of range; "),
+    "port and ports": ({"slots": slots(blue(ports={"ws": 1}), green())}, "bluegreen_slots: blue has both port and ports; one of them is expected."),
+    "no port": ({"slots": slots({"name": "blue"}, green())}, "bluegreen_slots: blue has neither port nor ports; one of them is expected."),
+    "ports no dictionary": ({"slots": slots({"name": "blue", "ports": [1]}, green())}, "bluegreen_slots, entry 1: ports is a list; a dictionary is expected."),
+    "other ports in each slot": (
+        {"slots": slots({"name": "blue", "ports": {"http": 1, "ws": 2}}, {"name": "green", "ports": {"http": 3}}), "listen": {"http": "80"}},
+        "bluegreen_slots: every slot needs the same names of ports in the same order; seen: http and http, ws.",
+    ),
+    "name of a port": (
+        {"slots": slots({"name": "blue", "ports": {"a b": 1}}), "min_serving": 0},
+        "bluegreen_slots: 'a b' of blue is no name of a port (http, ws, rpc, …).",
+    ),
+    "port of nginx and of a slot": (
+        {"slots": slots(blue(), green()), "listen": "127.0.0.1:9502"},
+        "bluegreen_listen: port 9502 is used twice, by nginx and by slot blue; each needs its own.",
+    ),
+    "port of nginx out of range": ({"listen": "0.0.0.0:99999"}, "bluegreen_listen: port 99999 is out of range; a number from 1 to 65535 is expected."),
+    "port of nginx twice": (
+        {"slots": slots({"name": "blue", "ports": {"http": 1, "ws": 2}}), "min_serving": 0, "listen": {"http": "80", "ws": "80"}},
+        "bluegreen_listen: '80' is used twice, for http and ws; each needs its own.",
+    ),
+    "listen on one of several": (
+        {"slots": slots({"name": "blue", "ports": {"http": 1, "ws": 2}}), "min_serving": 0},
+        "bluegreen_listen is '80'; a dictionary is expected, with an entry for each of http, ws.",
+    ),
+    "listen for nobody": ({"listen": {"rpc": "80"}}, "bluegreen_listen: no slot has a port named 'rpc'."),
+    "listen on nothing": ({"listen": ""}, "bluegreen_listen is ''; nginx can listen on nothing like that."),
+    "listen on more than it says": ({"listen": "80; include /x"}, "bluegreen_listen is '80; include /x'; nginx can listen on nothing like that."),
+    "tcp behind the balancer": (
+        {"slots": slots({"name": "blue", "ports": {"rpc": 1}}), "min_serving": 0, "protocols": {"rpc": "tcp"}},
+        "bluegreen_protocols: port 'rpc' is 'tcp'; the balancer's switch works for http (and WebSocket) only, so it cannot be behind it. "
+        "Take it out of bluegreen_slots.",
+    ),
+    "protocol of nobody": ({"protocols": {"rpc": "http"}}, "bluegreen_protocols: no slot has a port named 'rpc'."),
+    # slots
+    "slot without a name": ({"slots": slots({"port": 1}, green())}, "bluegreen_slots: slot 1 has no name."),
+    "slot with an empty name": ({"slots": slots(blue(name=""), green())}, "bluegreen_slots: slot 1 has no name."),
+    "two slots of one name": ({"slots": slots(blue(), green(name="blue"))}, "bluegreen_slots: 2 slots are named blue; each needs a name of its own."),
+    "name of a slot": ({"slots": slots(blue(name="Blue-1"), green())}, "bluegreen_slots: slot 1 is named 'Blue-1'; "),
+    "reserved name of a slot": ({"slots": slots(blue(), green(name="releases"))}, "bluegreen_slots: slot 2 is named 'releases'; "),
+    "only backups": ({"slots": slots(blue(backup=True), green(backup=True))}, "bluegreen_slots: every slot is a backup; one must not be."),
+    "a single slot": (
+        {"slots": slots(blue())},
+        "bluegreen_slots has 1 slot and bluegreen_min_serving is 1: none could be swapped without downtime. "
+        "Add a slot, or accept the downtime with bluegreen_min_serving: 0.",
+    ),
+    "all must serve": ({"min_serving": 2}, "bluegreen_slots has 2 slots and bluegreen_min_serving is 2: none could be swapped without downtime. "),
+    "no slot": ({"slots": []}, "bluegreen_slots is empty; a service needs at least one slot."),
+    "slots as text": ({"slots": "blue"}, "bluegreen_slots is a text; a list is expected."),
+    "slots as dictionary": ({"slots": {"blue": 1}}, "bluegreen_slots is a dictionary; a list is expected."),
+    "slot as text": ({"slots": ["blue", green()]}, "bluegreen_slots, entry 1 is a text; a dictionary is expected."),
+    "address": ({"slots": slots(blue(address="app.test"), green())}, "bluegreen_slots: the address of blue is 'app.test'; an IPv4 address such as "),
+    "address of everybody": ({"slots": slots(blue(address="0.0.0.0"), green())}, "bluegreen_slots: the address of blue is '0.0.0.0'; "),
+    "weight 0": ({"slots": slots(blue(weight=0), green())}, "bluegreen_slots: the weight of blue is 0; 1 or more is expected."),
+    "weight of letters": ({"slots": slots(blue(weight="x"), green())}, "bluegreen_slots, entry 1: weight is 'x'; a whole number is expected."),
+    # names
+    "service climbs": (
+        {"service": "../x"},
+        "bluegreen_service is '../x'; a lower-case letter and up to 31 lower-case letters, digits and hyphens are expected.",
+    ),
+    "service empty": ({"service": ""}, "bluegreen_service is ''; a lower-case letter and up to 31 "),
+    "service of 200": ({"service": LONG}, f"bluegreen_service is '{LONG[:40]}'… (200 characters); a lower-case letter and up to 31 "),
+    "service with a new line": ({"service": "shop\n"}, "bluegreen_service is 'shop\\n'; "),
+    "release climbs": ({"release": "../x"}, "bluegreen_release is '../x'; a letter or digit and up to 127 letters, digits and . _ + - are expected."),
+    "release empty": ({"release": ""}, "bluegreen_release is ''; a letter or digit and up to 127 "),
+    "release of 200": ({"release": LONG}, f"bluegreen_release is '{LONG[:40]}'… (200 characters); a letter or digit and up to 127 "),
+    "release with a new line": ({"release": "v1\n"}, "bluegreen_release is 'v1\\n'; "),
+    "release of the collection": ({"release": "current"}, "bluegreen_release is 'current', which the collection keeps for itself; choose another name."),
+    "release that YAML has cut": ({"release": 1.10}, "bluegreen_release is 1.1; YAML may have cut it (1.10 is read as 1.1): put it in quotes."),
+    "release that is no text": ({"release": True}, "bluegreen_release is true; a text is expected (in quotes, if YAML takes it for something else)."),
+    "user": ({"user": "a b"}, "bluegreen_user is 'a b', which is no user name."),
+    # source
+    "checksum of nothing": (
+        {"source": {"archive": "a", "checksum": "abc"}},
+        "bluegreen_source: checksum is 'abc'; sha256:, sha384: or sha512: and the digest in hexadecimal are expected.",
+    ),
+    "checksum that is weak": ({"source": {"archive": "a", "checksum": "md5:abc"}}, "bluegreen_source: checksum is 'md5:abc'; "),
+    "checksum of a directory": ({"source": {"directory": "a", "checksum": DIGEST}}, "bluegreen_source: checksum goes with an archive, not with a directory."),
+    "ftp": ({"source": {"archive": "ftp://a/b"}}, "bluegreen_source: archive is a URL of 'ftp'; http or https is expected."),
+    "strip": ({"source": {"archive": "a", "strip": "one"}}, "bluegreen_source: strip is 'one'; a whole number is expected."),
+    "source as text": ({"source": "a.tar.gz"}, "bluegreen_source is a text; a dictionary is expected."),
+    # health
+    "health path without a slash": ({"health_path": "health"}, "bluegreen_health_path is 'health'; a path that begins with a slash is expected."),
+    "health path with a blank": ({"health_path": "/a b"}, "bluegreen_health_path is '/a b'; a path without blanks is expected, "),
+    "health path of letters that HTTP lacks": ({"health_path": "/é"}, "bluegreen_health_path is '/é'; a path without blanks is expected, "),
+    "health status": ({"health_status": "ok"}, "bluegreen_health_status is 'ok'; an HTTP status from 100 to 599 is expected."),
+    "health statuses": ({"health_status": []}, "bluegreen_health_status is an empty list; an HTTP status is expected."),
+    "health port": ({"health_port": "rpc"}, "bluegreen_health_port: no slot has a port named 'rpc'."),
+    "health header": ({"health_request_headers": {"a b": "c"}}, "bluegreen_health_request_headers: 'a b' is no name of an HTTP header."),
+    "health header of two lines": (
+        {"health_request_headers": {"Host": "a\r\nb"}},
+        "bluegreen_health_request_headers: the value of 'Host' must be one line of ASCII.",
+    ),
+    # commands
+    "empty command": ({"command": ""}, "bluegreen_command is empty."),
+    "command that climbs": ({"command": "bin/../../x"}, "bluegreen_command: 'bin/../../x' climbs out of the release; a path inside of it is expected."),
+    "command for a shell": ({"command": "a && b"}, "bluegreen_command runs without a shell, so '&&' would be an argument. "),
+    "open quotation": ({"command": "a 'b"}, "bluegreen_command cannot be split into words (No closing quotation); close the quotation."),
+    "command of a dictionary": ({"command": {"a": 1}}, "bluegreen_command is a dictionary; a text or a list of words is expected."),
+    "word that is no text": ({"command": ["a", None]}, "bluegreen_command: a word of it is no text; put each in quotes."),
+    "NUL in a command": ({"command": ["a", "b\0"]}, "bluegreen_command holds a NUL byte, which no process can be given."),
+    "nginx with an open quotation": ({"nginx_command": "nginx 'a"}, "bluegreen_nginx_command cannot be split into words "),
+    "reload with an open quotation": ({"nginx_reload_command": "a 'b"}, "bluegreen_nginx_reload_command cannot be split into words "),
+    "build of one word": ({"build": ["make"]}, "bluegreen_build is a list; a text for sh or a list of at least two words is expected."),
+    # environment
+    "name in the environment": ({"environment": {"A-B": 1}}, "bluegreen_environment: 'A-B' is no name of a variable; "),
+    "list in the environment": ({"environment": {"A": ["x"]}}, "bluegreen_environment: A must be a string or a number, not a list."),
+    "NUL in the environment": ({"environment": {"A": "x\0"}}, "bluegreen_environment: A holds a NUL byte, which no process can be given."),
+    "environment as text": ({"environment": "A=1"}, "bluegreen_environment is a text; a dictionary is expected."),
+    "PORT in the environment": ({"environment": {"PORT": 1}}, "bluegreen_environment: PORT is set by the collection itself for each slot; take it out."),
+    # the rest
+    "stopwaitsecs below the grace": (
+        {"stop_timeout": 30, "stop_grace": 30},
+        "bluegreen_stop_timeout (stopwaitsecs) is 30 s, the application's own grace (bluegreen_stop_grace) 30 s: supervisor would kill it in the middle "
+        "of a request. Make bluegreen_stop_timeout larger.",
+    ),
+    "no choice of ours": ({"on_drain_timeout": "wait"}, "bluegreen_on_drain_timeout is 'wait'; one of go_on, stop is expected."),
+    "no flag": ({"server": "perhaps"}, "bluegreen_server is 'perhaps'; true or false is expected."),
+    "no path": ({"root": "srv"}, "bluegreen_root is 'srv'; an absolute path of letters, digits and . _ + - @, without '..', is expected."),
+    "path that climbs": ({"root": "/srv/../etc"}, "bluegreen_root is '/srv/../etc'; an absolute path "),
+    "key without a certificate": ({"tls_key": "/k"}, "bluegreen_tls_certificate and bluegreen_tls_key belong together; one is missing."),
+    "size for nginx": ({"body_size": "50MB"}, "bluegreen_body_size is '50MB'; a size such as 50m is expected."),
+    "size for supervisor": ({"log_max_bytes": "50m"}, "bluegreen_log_max_bytes is '50m'; a size such as 50MB is expected."),
+    "more than a server name": ({"server_name": "a; b"}, "bluegreen_server_name is 'a; b'; it must not hold ; { } or a new line."),
+    "location": ({"location": "shop"}, "bluegreen_location is 'shop'; a prefix that begins with a slash is expected."),
+}
+
+
+@pytest.mark.parametrize(("given", "sentence"), BAD.values(), ids=BAD.keys())
+def test_a_wrong_variable_is_told_in_one_sentence(given: dict[str, Any], sentence: str) -> None:
+    told = sentences(**given)
+
+    assert len(told) == 1
+    assert told[0].startswith(sentence)
+    assert told[0].endswith((".", "?", "…."))
+
+
+TIMES = ("boot_timeout", "drain_timeout", "stop_timeout", "health_timeout", "health_interval", "build_timeout", "upstream_idle", "proxy_read_timeout")
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(("value", "seen"), [(0, "0"), (-1, "-1"), ("-0.5", "-0.5"), (float("nan"), "nan"), ("inf", "inf")])
+def test_a_time_that_is_not_positive_is_refused(name: str, value: Any, seen: str) -> None:
+    assert sentences(**{name: value}) == [f"bluegreen_{name} is {seen}; a positive number is expected."]
+
+
+@pytest.mark.parametrize("name", TIMES)
+@pytest.mark.parametrize(("value", "seen"), [("soon", "'soon'"), ("30s", "'30s'"), ("", "''"), (True, "true"), ([1], "a list")])
+def test_a_time_that_is_no_number_is_refused(name: str, value: Any, seen: str) -> None:
+    assert sentences(**{name: value}) == [f"bluegreen_{name} is {seen}; a number is expected."]
+
+
+def test_everything_wrong_is_told_at_once() -> None:
+    told = sentences(service="Shop", health_path="health", drain_timeout=0, slots=slots(blue(), green(name="blue")), tls_key="/k")
+
+    assert [line.split()[0].rstrip(":") for line in told] == [
+        "bluegreen_service",
+        "bluegreen_drain_timeout",
+        "bluegreen_health_path",
+        "bluegreen_tls_certificate",
+        "bluegreen_slots",
+    ]
+
+
+def test_a_single_slot_is_allowed_to_whoever_accepts_the_downtime() -> None:
+    assert [member.slot for member in resolve(slots=slots(blue()), min_serving=0).wish.members] == ["blue"]
+
+
+def test_variables_that_are_text_because_they_come_from_the_command_line_are_read_as_what_they_mean() -> None:
+    wish = resolve(slots=json.dumps([blue(), green(backup=True)]), drain_timeout="2.5", health_successes="4", server="no", autorestart=False).wish
+
+    assert [(member.slot, member.port, member.backup) for member in wish.members] == [("blue", 9502, False), ("green", 9503, True)]
+    assert (wish.drain_timeout, wish.health.successes, wish.site.enabled, wish.program.autorestart) == (2.5, 4, False, "false")
+
+
+def test_a_release_that_is_a_whole_number_is_its_name() -> None:
+    assert resolve(release=20260801).wish.release == "20260801"
+
+
+def test_four_variables_are_enough() -> None:
+    wish = resolve().wish
+
+    assert wish.root == "/srv/shop"
+    assert [(member.slot, member.ports, member.backup) for member in wish.members] == [("blue", {"http": 9502}, False), ("green", {"http": 9503}, True)]
+
+
+@pytest.mark.parametrize("role", ["supervisor_program", "nginx_upstream"])
+def test_to_install_the_service_s_name_is_enough(role: str) -> None:
+    assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT).wish.release == ""
+
+
+SECRET = "hunter2-marker"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"DB_PASSWORD": [SECRET]},
+        {"DB_PASSWORD": {"value": SECRET}},
+        {"DB_PASSWORD": f"{SECRET}\0"},
+        f"DB_PASSWORD={SECRET}",
+        [f"DB_PASSWORD={SECRET}"],
+        SECRET,
+    ],
+    ids=["list", "dictionary", "NUL", "text", "entries", "bare"],
+)
+def test_a_secret_is_in_no_sentence(environment: Any) -> None:
+    assert SECRET not in "\n".join(sentences(environment=environment, service="Shop"))
+
+
+def test_a_password_in_the_source_s_url_is_refused_without_being_said() -> None:
+    told = sentences(source={"archive": f"https://user:{SECRET}@example.test/a.tar.gz"})
+
+    assert len(told) == 1 and "user or password" in told[0] and SECRET not in told[0]
