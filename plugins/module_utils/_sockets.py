@@ -1,20 +1,19 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who listens on a port, and how many connections it has: /proc/net/tcp and tcp6, standard library only."""
+"""Who listens on a port, and how many connections it has: from netlink or /proc/net/tcp, standard library only."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Set, Tuple
 
-from . import _processes
+from . import _processes, _sockdiag
 
-_LISTEN = 0x0A
+_LISTEN = frozenset({0x0A})
 # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING: somebody still has something to say or to hear.
 # TIME_WAIT (06) is over: counting it, as wait_for's state=drained does, a busy port never drains.
 _BUSY = frozenset({0x01, 0x04, 0x05, 0x08, 0x09, 0x0B})
@@ -23,7 +22,7 @@ _ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Socket:
-    """One line of /proc/net/tcp; an IPv4 address mapped into IPv6 reads as IPv4."""
+    """One TCP socket; an IPv4 address mapped into IPv6 reads as IPv4. States are numbered as in /proc/net/tcp."""
 
     address: str
     port: int
@@ -44,35 +43,49 @@ class Listener:
     others: Tuple[int, ...] = ()
 
 
-def _address(text: str) -> str:
+def _address(packed: bytes) -> str:
+    if len(packed) == 4:
+        return socket.inet_ntop(socket.AF_INET, packed)
+    if packed[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return socket.inet_ntop(socket.AF_INET6, packed)
+
+
+def _packed(text: str) -> bytes:
+    """An address of /proc/net/tcp, whose 32-bit words are in the host's byte order."""
     raw = bytes.fromhex(text)
-    words = b"".join(struct.pack(">I", word) for word in struct.unpack(f"={len(raw) // 4}I", raw))
-    if len(words) == 4:
-        return socket.inet_ntop(socket.AF_INET, words)
-    if words[:12] == b"\0" * 10 + b"\xff\xff":
-        return socket.inet_ntop(socket.AF_INET, words[12:])
-    return socket.inet_ntop(socket.AF_INET6, words)
+    return b"".join(struct.pack(">I", word) for word in struct.unpack(f"={len(raw) // 4}I", raw))
 
 
-def _parse(line: str) -> Socket:
-    columns = line.split()
-    address, port = columns[1].split(":")
-    remote_address, remote_port = columns[2].split(":")
-    return Socket(_address(address), int(port, 16), _address(remote_address), int(remote_port, 16), int(columns[3], 16), int(columns[9]))
-
-
-def sockets(ports: Iterable[int]) -> List[Socket]:
-    """All TCP sockets of this network namespace with one of ``ports`` at either end."""
-    wanted = {f":{port:04X} " for port in ports}
-    found = []
+def _table(states: FrozenSet[int]) -> Iterator[_sockdiag.Row]:
+    """The same rows as :func:`_sockdiag.dump`, from /proc/net."""
     for name in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             with open(name, encoding="ascii") as table:
                 next(table, None)
-                found += [_parse(line) for line in table if any(end in line for end in wanted)]
+                for columns in map(str.split, table):
+                    if int(columns[3], 16) in states:
+                        (address, port), (remote, remote_port) = columns[1].split(":"), columns[2].split(":")
+                        yield _sockdiag.Row(_packed(address), int(port, 16), _packed(remote), int(remote_port, 16), int(columns[3], 16), int(columns[9]))
         except FileNotFoundError:  # a kernel without IPv6
             continue
-    return found
+
+
+def _rows(states: FrozenSet[int]) -> List[_sockdiag.Row]:
+    try:
+        return list(_sockdiag.dump(states))
+    except OSError:
+        return list(_table(states))
+
+
+def sockets(ports: Iterable[int], states: FrozenSet[int]) -> List[Socket]:
+    """All TCP sockets of this network namespace in one of ``states`` with one of ``ports`` at either end."""
+    wanted = frozenset(ports)
+    return [
+        Socket(_address(row.address), row.port, _address(row.remote_address), row.remote_port, row.state, row.inode)
+        for row in _rows(states)
+        if row.port in wanted or row.remote_port in wanted
+    ]
 
 
 def _inodes(pid: int) -> Iterator[int]:
@@ -98,7 +111,7 @@ def held(pids: Iterable[int]) -> Set[int]:
 
 def _listening(port: int, address: str) -> Set[int]:
     """The inodes of LISTEN sockets that take connections to address:port."""
-    return {s.inode for s in sockets([port]) if s.state == _LISTEN and s.port == port and s.address in (address, *_ANY)}
+    return {s.inode for s in sockets([port], _LISTEN) if s.port == port and s.address in (address, *_ANY)}
 
 
 def listener(port: int, address: str, own: FrozenSet[int]) -> Listener:
@@ -131,7 +144,7 @@ def connections(ports: Iterable[int], balancers: FrozenSet[int]) -> Dict[int, Tu
     Where a balancer process hides its files from us, every connection counts as its own: better to wait than to cut.
     """
     ports = list(ports)
-    table = [s for s in sockets(ports) if s.state in _BUSY]
+    table = sockets(ports, _BUSY)
     mine = held(balancers)
     clients = {(s.address, s.port) for s in table if s.remote_port in ports and s.inode in mine}
     blind = not all(os.access(f"/proc/{pid}/fd", os.R_OK) for pid in balancers)
@@ -146,9 +159,4 @@ def connections(ports: Iterable[int], balancers: FrozenSet[int]) -> Dict[int, Tu
 def listening_ports(pids: FrozenSet[int]) -> Set[int]:
     """The TCP ports that the processes listen on: for saying where a program went instead of its port."""
     mine = held(pids)
-    found = set()
-    for name in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(name, encoding="ascii") as table:
-            next(table, None)
-            found |= {entry.port for entry in map(_parse, table) if entry.state == _LISTEN and entry.inode in mine}
-    return found
+    return {row.port for row in _rows(_LISTEN) if row.inode in mine}
