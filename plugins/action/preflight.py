@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task
@@ -15,7 +16,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.preflight): per host, so that play vars and role defaults are seen."""
 
-    _VALID_ARGS = frozenset({"role"})
+    _VALID_ARGS = frozenset({"role", "bare"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -25,15 +26,16 @@ class ActionModule(ActionBase):
             _task.refuse_keywords(self, "preflight")
             wish = _task.resolve(self, variables, role).wish
         except Refusal as error:
-            return {**result, "failed": True, "msg": str(error)}
+            return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         found = self._execute_module("hotswap.bluegreen.preflight", {"role": role, "wish": dump(wish)}, task_vars=variables)
         if found.get("failed") or found.get("unreachable"):
             return {**result, **found}
         absent = found["absent"]
-        findings = [*found["findings"], *([] if self._task.check_mode or role != "release" else absent)]
+        bare = boolean(self._task.args.get("bare", False))
+        findings = [*found["findings"], *([] if self._task.check_mode or bare else absent)]
         if findings:
-            advice = ["Nothing was changed. Run hotswap.bluegreen.install on this host first."] if absent and role == "release" else ["Nothing was changed."]
-            return {**result, "failed": True, "msg": "\n".join([*findings, *advice])}
+            advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
+            return {**result, "failed": True, "msg": "\n".join([*findings, f"Nothing was changed.{advice}"])}
         result["ansible_facts"] = {"bluegreen_wish": dump(wish), "bluegreen_unknown": absent}
         result["changed"] = False
         return result

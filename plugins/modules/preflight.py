@@ -21,6 +21,10 @@ options:
     type: str
     choices: [release, supervisor_program, nginx_upstream]
     default: release
+  bare:
+    description: Whether nginx and supervisor may still be missing, because a later task installs them.
+    type: bool
+    default: false
   wish:
     description: What this host shall run. The action fills it in.
     type: dict
@@ -63,6 +67,7 @@ if __name__ == "__main__":
     _module.main(
         {
             "role": {"type": "str", "choices": ["release", "supervisor_program", "nginx_upstream"], "default": "release"},
+            "bare": {"type": "bool", "default": False},
             "wish": {"type": "dict"},
         },
         work,

@@ -59,7 +59,7 @@ def _entries(name: str, given: Mapping[Any, Any], options: Mapping[str, Mapping[
     """A dictionary with known keys; the ones that are not there get their defaults."""
     known = ", ".join(sorted(options))
     problems = [f"{name}: {key} is no key of it; {unknown(str(key), options, f'known are {known}.')}" for key in given if key not in options]
-    values = {}
+    values: dict[str, Any] = {}
     for key, option in options.items():
         value = given.get(key)
         if value is None:
