@@ -52,9 +52,11 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
         with _hung_up_after(health.timeout, connection.sock):
             connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
             answer = connection.getresponse()
-            body = answer.read(_BODY_LIMIT).decode("utf-8", "replace")
+            body = answer.read(_BODY_LIMIT)
+            if answer.length and len(body) < _BODY_LIMIT:
+                raise http.client.IncompleteRead(body, answer.length)
         headers = {name.lower(): value for name, value in answer.getheaders()}
-        wrong = judge(health, answer.status, headers, body)
+        wrong = judge(health, answer.status, headers, body.decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as error:
         wrong = f"no answer: {str(error) or type(error).__name__}"
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,9 +22,17 @@ def bed() -> Iterator[Bed]:
 
 @pytest.fixture
 def own_bed() -> Iterator[Bed]:
-    """One nginx and one supervisord for a test that does something to them."""
-    with temporary() as private:
-        yield private
+    """One nginx, without a supervisord, for a test that does something to it."""
+    with tempfile.TemporaryDirectory(prefix="bg-") as folder:
+        private = Bed(Path(folder))
+        private.path.chmod(0o755)
+        for name in ("conf.d", "temp"):
+            (private.path / name).mkdir()
+        try:
+            private.start_nginx()
+            yield private
+        finally:
+            private.stop()
 
 
 _number = 0

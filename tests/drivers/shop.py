@@ -11,17 +11,16 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _install, _nginx, _observe, _stage, _steps, _supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _install, _nginx, _observe, _processes, _sockets, _stage, _steps, _supervisor
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Health,
     HostState,
@@ -81,18 +80,12 @@ def ask(port: int, path: str = "/", body: bytes | None = None, seconds: float = 
         connection.close()
 
 
-def listens(port: int, address: str = "127.0.0.1") -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-        probe.settimeout(2)
-        return probe.connect_ex((address, port)) == 0
-
-
 @contextlib.contextmanager
-def running(*command: str, cwd: Path = APPS, ready: Callable[[], Any] = lambda: True, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: str, cwd: Path = APPS, ready: Callable[[int], Any] = bool, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the test's own, in a session of its own; it and what it started end with the block."""
     process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_until(ready, what=f"the start of {command[-1]}")
+        wait_until(lambda: ready(process.pid), what=f"the start of {command[-1]}")
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -104,7 +97,7 @@ def running(*command: str, cwd: Path = APPS, ready: Callable[[], Any] = lambda: 
 def web(port: int, slot: str = "blue", release: str = "v1", **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """The small application on a port, without a supervisor."""
     names = {"PORT": str(port), "BLUEGREEN_SLOT": slot, "BLUEGREEN_RELEASE": release, **environment}
-    with running(*WEB, ready=lambda: listens(port), **names) as process:
+    with running(*WEB, ready=lambda pid: port in _sockets.listening_ports(_processes.tree(pid)), **names) as process:
         yield process
 
 
@@ -187,8 +180,9 @@ class Shop:
     wish: Wish
     told: list[Any] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.client = _supervisor.connect(self.wish.supervisor)
+    @cached_property
+    def client(self) -> _supervisor.Client:
+        return _supervisor.connect(self.wish.supervisor)
 
     @property
     def port(self) -> int:
@@ -251,7 +245,9 @@ class Shop:
         return set(_nginx.workers(self.wish.nginx))
 
     def remove(self) -> None:
-        """End its programs and take them out of supervisor; nginx's files go with the bed."""
+        """End its programs and take them out of supervisor, if it was used; nginx's files go with the bed."""
+        if "client" not in self.__dict__:
+            return
         for member in self.wish.members:
             name = f"{self.wish.service}-{member.slot}"
             self.client.stop(name)
@@ -358,7 +354,3 @@ def snapshot(*folders: str | Path) -> dict[str, tuple[int, bytes]]:
             elif path.is_file():
                 found[str(path)] = (path.stat().st_mtime_ns, path.read_bytes())
     return found
-
-
-def moment() -> float:
-    return time.monotonic()

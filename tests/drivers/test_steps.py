@@ -281,7 +281,7 @@ def test_a_start_is_refused_on_a_port_that_somebody_holds(shop: Shop) -> None:
 # Guard: the listener is the program's own
 
 
-@pytest.mark.parametrize("new", [{"FAULT": "deaf"}, {"FAULT": "slow", "BOOT": "0.5", "LISTEN": "shared"}])
+@pytest.mark.parametrize("new", [{"FAULT": "deaf"}, {"FAULT": "slow", "BOOT": "0.3", "LISTEN": "shared"}])
 def test_an_orphan_that_answers_the_health_check_is_not_taken_for_the_new_release(make_shop: MakeShop, new: dict[str, str]) -> None:
     shop = make_shop(boot_timeout=1.5)
     shop.install()
