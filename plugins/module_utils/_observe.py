@@ -66,6 +66,14 @@ def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerSta
     )
 
 
+def answers(wish: Wish, member: Member, client: Client, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Whether a member does its work now: its own process listens, and one of a few checks in a row is answered rightly."""
+    process = client.process(_program.program_name(wish.service, member.slot))
+    tree = _processes.tree(process.pid)
+    own = all(_sockets.listener(port, member.address, tree).owner == "own" for port in member.ports.values())
+    return bool(process.pid) and own and _ask(member, wish.health, _TRIES, sleep)[0]
+
+
 def health_port(member: Member, health: Health) -> int:
     """The port that the health path is asked on."""
     return member.ports[health.port] if health.port else member.port

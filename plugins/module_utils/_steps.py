@@ -83,6 +83,9 @@ class _Walk:
         waiting: Optional[Step] = None
         failure: Optional[Failure] = None
         for step in steps:
+            if self.events and self.clock.now() >= self.slice_end:
+                waiting = step  # not begun: what was done is told first
+                break
             if "began" in step.resume:  # what passed between two calls counts, too: the clock is the host's in both
                 step = replace(step, elapsed=max(step.elapsed, self.clock.now() - step.resume["began"]))
             began, stamp = self.clock.now() - step.elapsed, time.time() - step.elapsed
@@ -118,10 +121,22 @@ class _Walk:
 
     # Each step returns what there is to say, None if there was nothing to do.
 
-    def _switch(self, step: Step, _member: Member) -> Optional[str]:
+    def _switch(self, step: Step, member: Member) -> Optional[str]:
         """Let the balancer serve ``step.serve``: from here on no new request goes to anybody else."""
+        self._must_not_undercut(step, member)
         words = f"serving {', '.join(step.serve) or 'nobody'}"
         return words if _nginx.switch(self.wish, frozenset(step.serve)) else None
+
+    def _must_not_undercut(self, step: Step, member: Member) -> None:
+        """Those who stay must answer now, whatever they did when the plan was made; taking a dead one out costs nothing."""
+        if member.id in step.serve or not _observe.answers(self.wish, member, self.client, self.clock.sleep):
+            return
+        dead = [m.id for m in self.wish.members if m.id in step.serve and not _observe.answers(self.wish, m, self.client, self.clock.sleep)]
+        if len(step.serve) - len(dead) < self.wish.min_serving:
+            raise Refusal(
+                f"refused to take {member.id} out: {', '.join(dead) or 'nobody else'} would have to serve and does not answer "
+                f"{_health.expectation(self.wish.health).split(' within')[0]}; bluegreen_min_serving is {self.wish.min_serving}."
+            )
 
     def _declare(self, step: Step, _member: Member) -> Optional[str]:
         """Declare a pool that nobody foresaw: the one reload there is, before anything is touched."""

@@ -64,7 +64,7 @@ seconds:
   type: float
   returned: always
 walks:
-  description: Seconds that each member's way out of the balancer and in again took, by member, transport included.
+  description: Seconds that the controller waited for each host, whose members travel in one call; transport included.
   type: dict
   returned: always
 """

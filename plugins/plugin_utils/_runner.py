@@ -10,7 +10,7 @@ that the planner or a step's own guard can decide.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -57,7 +57,7 @@ class Result:
     blocked: str = ""
     states: dict[str, HostState] = field(default_factory=dict)
     planned: list[Step] = field(default_factory=list)
-    walks: dict[str, float] = field(default_factory=dict)  # seconds by member, as the controller waited for them
+    walks: dict[str, float] = field(default_factory=dict)  # seconds by host, as the controller waited for it
 
     @property
     def reloads(self) -> int:
@@ -71,19 +71,30 @@ class Result:
 Tell = Callable[[Event | Step | str], None]
 
 
+def ahead(wishes: Sequence[Wish], states: Mapping[str, HostState], host: str = "") -> Iterator[_planner.Decision]:
+    """The plan as far as it reaches if all goes well: decision after decision, on ``host`` alone if one is given."""
+    world = dict(states)
+    seen: set[str] = set()
+    while True:
+        decision = _planner.plan(wishes, world)
+        if isinstance(decision, _planner.Walk) and (decision.member in seen or not decision.member.startswith(f"{host}/" if host else "")):
+            return
+        yield decision
+        if not isinstance(decision, _planner.Walk):
+            return
+        seen.add(decision.member)
+        for step in decision.steps:
+            world[step.host] = _planner.assume(world[step.host], step)
+
+
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState]) -> Result:
     """The plan as it stands, with nothing done: each member's steps on the assumption that those before go well."""
     result = Result(states=dict(states))
-    world = dict(states)
-    for _ in range(2 * sum(len(wish.members) for wish in wishes)):
-        decision = _planner.plan(wishes, world)
+    for decision in ahead(wishes, states):
         if isinstance(decision, _planner.Blocked):
             result.blocked = decision.reason
-        if not isinstance(decision, _planner.Walk):
-            break
-        result.planned += decision.steps
-        for step in decision.steps:
-            world[step.host] = _planner.assume(world[step.host], step)
+        if isinstance(decision, _planner.Walk):
+            result.planned += decision.steps
     result.changed = bool(result.planned)
     return result
 
@@ -98,6 +109,8 @@ def swap(
     """Walk the release through all members; ``proceed`` raises :class:`Abandoned` when the run must not go on.
 
     ``tell`` gets every step as it begins and ends, ``detail`` what only a person looking for something wants to know.
+    The members of one host travel in one call: each step guards itself there, so a member that is not as it was
+    expected ends the call, not the service. After each call the plan is made anew from what was seen.
 
     The first member that fails is put back to what it had and ends the spread. :class:`Lost` and :class:`Abandoned`
     come out: nothing is cleaned up then, running again completes it.
@@ -119,15 +132,19 @@ def swap(
         if isinstance(decision, _planner.Blocked):
             result.blocked = decision.reason
             return result
-        walked.add(decision.member)
-        detail(f"{decision.member}: {', '.join(step.name for step in decision.steps)}")
+        host = decision.member.split("/")[0]
+        walks = [walk for walk in ahead(wishes, result.states, host) if isinstance(walk, _planner.Walk) and walk.member not in walked]
+        for walk in walks:
+            detail(f"{walk.member}: {', '.join(step.name for step in walk.steps)}")
         started = time.monotonic()
-        went_well = run.walk(decision.steps)
-        result.walks[decision.member] = round(time.monotonic() - started, 3)
-        if not went_well:
-            run.put_back(decision.member, began)
+        failed = run.walk(step for walk in walks for step in walk.steps)
+        result.walks[host] = round(result.walks.get(host, 0.0) + time.monotonic() - started, 3)
+        walked.update(walk.member for walk in walks)
+        if failed:
+            run.put_back(failed, began)
             return result
-        detail(f"{decision.member}: {run.words(decision.member)}")
+        for walk in walks:
+            detail(f"{walk.member}: {run.words(walk.member)}")
 
 
 @dataclass
@@ -138,8 +155,8 @@ class _Run:
     proceed: Callable[[], None]
     result: Result
 
-    def walk(self, steps: Iterable[Step]) -> bool:
-        """Do one member's steps, in as many calls as its waits need. False if one failed."""
+    def walk(self, steps: Iterable[Step]) -> str:
+        """Do one host's steps, in as many calls as its waits need. The member that failed, or ''."""
         left = list(steps)
         while left:
             self.proceed()
@@ -151,12 +168,13 @@ class _Run:
                 self._note(event)
             if answer.failure:
                 self.result.failures.append(answer.failure)
-                return False
+                return answer.failure.member
             if not answer.waiting:
-                return True
-            done = next(number for number, step in enumerate(left) if step.name == answer.waiting.name)
-            left = [answer.waiting, *left[done + 1 :]]
-        return True
+                break
+            waiting = answer.waiting
+            done = next(number for number, step in enumerate(left) if (step.member, step.name) == (waiting.member, waiting.name))
+            left = [waiting, *left[done + 1 :]]
+        return ""
 
     def _note(self, event: Event) -> None:
         self.tell(event)
