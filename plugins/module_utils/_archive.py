@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import shutil
@@ -75,7 +76,7 @@ class _Errors:
         return None
 
     def __exit__(self, kind: object, error: object, _trace: object) -> None:
-        if isinstance(error, (EOFError, zlib.error, LZMAError, zipfile.BadZipFile)) or (
+        if isinstance(error, (EOFError, gzip.BadGzipFile, zlib.error, LZMAError, zipfile.BadZipFile)) or (
             isinstance(error, tarfile.ReadError) and "unexpected end" in str(error)
         ):
             raise Refusal(f"{self._name} is cut short or damaged: {error}. Was it uploaded completely?") from None
@@ -125,12 +126,15 @@ def _unpack_tar(path: str, into: str, name: str, strip: int) -> None:
                 os.chmod(place, (entry.mode & 0o755) | 0o700)
             elif entry.issym():
                 _check_link(inner, entry.linkname, name)
+                _clear(place)
                 os.symlink(entry.linkname, place)
             elif entry.islnk():
                 source = _parent(into, _inside(entry.linkname, name, strip), name)
                 if not os.path.isfile(source) or os.path.islink(source):
                     raise Refusal(f"{name}: its hard link {entry.name!r} has no file {entry.linkname!r} before it.")
-                os.link(source, place)
+                if source != place:
+                    _clear(place)
+                    os.link(source, place)
             elif entry.isfile():
                 source_file = tar.extractfile(entry)
                 if source_file is None:
@@ -151,6 +155,8 @@ def _check_end(tar: tarfile.TarFile, name: str) -> None:
     tar.fileobj.seek(tar.offset)  # where reading stopped
     if tar.fileobj.read(tarfile.BLOCKSIZE) != b"\0" * tarfile.BLOCKSIZE:
         raise Refusal(f"{name} is cut short: the end of the archive is missing. Was it uploaded completely?")
+    while tar.fileobj.read(_CHUNK):  # to the compression's own end, where its checksum stands
+        pass
 
 
 def _unpack_zip(path: str, into: str, name: str, strip: int) -> None:
@@ -166,6 +172,7 @@ def _unpack_zip(path: str, into: str, name: str, strip: int) -> None:
             elif stat.S_ISLNK(mode):
                 to = archive.read(info).decode("utf-8", "surrogateescape")
                 _check_link(inner, to, name)
+                _clear(place)
                 os.symlink(to, place)
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise Refusal(f"{name}: its entry {info.filename!r} is a device or a pipe. Nothing of it is used.")
@@ -175,10 +182,15 @@ def _unpack_zip(path: str, into: str, name: str, strip: int) -> None:
 
 
 def _write(source: IO[bytes], place: str, mode: int) -> None:
-    """A new file: an entry twice, or one through a link, is not written."""
-    if os.path.lexists(place):
-        os.unlink(place)
+    """A new file: what an earlier entry put there is not written through."""
+    _clear(place)
     handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(handle, "wb") as file:
         shutil.copyfileobj(source, file, _CHUNK)
         os.fchmod(file.fileno(), mode | 0o600)
+
+
+def _clear(place: str) -> None:
+    """An entry that comes twice: the later one counts, as with tar."""
+    if os.path.lexists(place):
+        os.unlink(place)

@@ -15,6 +15,7 @@ import http.client
 import os
 import re
 import socket
+import xml.parsers.expat
 import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
@@ -171,11 +172,12 @@ class Client:
     def add(self, name: str) -> None:
         """Make the group active. With autostart it starts by itself."""
         try:
-            self._tolerate((_ALREADY_ADDED,), "addProcessGroup", name)
+            self._call("addProcessGroup", name)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == _BAD_NAME:
                 raise Refusal(f"supervisor: does not know the program {name}: is its file among [include] files?") from None
-            raise
+            if fault.faultCode != _ALREADY_ADDED:
+                raise Refusal(f"supervisor: cannot add {name}: {fault.faultString}") from None
 
     def remove(self, name: str) -> None:
         """Forget the stopped group; one that is not there is fine. Others' groups keep their pids."""
@@ -186,7 +188,7 @@ class Client:
             self._call(method, *arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode not in codes:
-                raise
+                raise Refusal(f"supervisor: {method} {' '.join(map(str, arguments[:1]))} failed: {fault.faultString}") from None
 
     def groups(self) -> Dict[str, Dict[str, Any]]:
         """supervisord's view of every program's configuration that is active, by name."""
@@ -194,14 +196,27 @@ class Client:
 
     def log(self, name: str, lines: int = 20, size: int = 8192) -> List[str]:
         """The program's last log lines, standard output and standard error, as far as supervisord keeps them."""
+        try:
+            info = self._call("getProcessInfo", name)
+        except (xmlrpc.client.Fault, Refusal):
+            return []
         found: List[str] = []
-        for method in ("tailProcessStdoutLog", "tailProcessStderrLog"):
-            try:
-                text, _offset, _overflow = self._call(method, name, 0, size)
-            except (xmlrpc.client.Fault, Refusal, ValueError):
-                continue
-            found += text.splitlines()[-lines:]
-        return found[-2 * lines :]
+        for kind in ("Stdout", "Stderr"):
+            found += self._tail(name, kind, info[f"{kind.lower()}_logfile"], size)[-lines:]
+        return found
+
+    def _tail(self, name: str, kind: str, path: str, size: int) -> List[str]:
+        """From the file: supervisord answers with an error for a log that holds what XML cannot; else from supervisord."""
+        try:
+            with open(path, "rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - size))
+                return log.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            pass
+        try:
+            return str(self._call(f"tailProcess{kind}Log", name, 0, size)[0]).splitlines()
+        except (xmlrpc.client.Fault, xml.parsers.expat.ExpatError, Refusal, ValueError):
+            return []
 
 
 def connect(where: Supervisor) -> Client:
