@@ -1,0 +1,222 @@
+"""The story: v1, v2 under load, v3 put back; then the same load under the ordinary script; then the bill."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tools.bed import Bed
+
+from . import bill, releases
+from .load import CLIENTS, Load
+from .ordinary import OrdinaryBed, healthy, script, until_healthy
+from .play import Played, play
+from .screen import Screen
+
+B = TypeVar("B", bound=Bed)
+
+DRAIN, BOOT = 6, 8  # seconds: what a WebSocket gets before it is closed, and what a release gets to become healthy
+_WAITED_FOR = 8  # seconds that the ordinary script waits for v3 here
+_OUT = Path(__file__).parent / "out" / "report.json"
+_RELEASE = "hotswap.bluegreen.release"
+
+
+class _NoisyBed(Bed):
+    log_level = "notice"  # nginx then tells of its reloads
+
+
+class _NoisyOrdinaryBed(OrdinaryBed):
+    log_level = "notice"
+
+
+async def show(folder: Path, screen: Screen) -> int:
+    """All of it; the exit status."""
+    began = time.monotonic()
+    with contextlib.suppress(OSError):
+        _OUT.unlink(missing_ok=True)  # so that an old one is not taken for this run's
+    made = releases.build(folder / "releases")
+    ours, members = await _ours(folder / "ours", made, screen)
+    naive = await _ordinary(folder / "ordinary", made, screen)
+    wrong = bill.verdict(ours, members, wanted="v2", broken=releases.BROKEN)
+    report = {**ours, "naive": naive, "wrong": wrong, "seconds": round(time.monotonic() - began, 1)}
+    screen.heading("The bill")
+    for line in bill.table(ours, naive):
+        screen.line(line)
+    _say_examples(screen, "What failed under the ordinary script, for example:", naive)
+    _say_examples(screen, "What failed in ours:", ours)
+    screen.line()
+    for path in _write(report, screen):
+        screen.line(f"Report: {path}")
+    for sentence in wrong:
+        screen.line(f"WRONG: {sentence}", "bad")
+    if not wrong:
+        screen.line(f"No request failed. ({report['seconds']:.0f} s)", "good")
+    return 1 if wrong else 0
+
+
+async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    bed = _NoisyBed(
+        folder,
+        demo_python=sys.executable,
+        bluegreen_command=["{{ demo_python }}", "shop.py"],
+        bluegreen_drain_timeout=DRAIN,
+        bluegreen_boot_timeout=BOOT,
+    )
+
+    async def release(name: str) -> Played:
+        screen.line(f"$ ansible-playbook -i inventory {_RELEASE} -e bluegreen_release={name}", "heading", "   ")
+        return await play(bed, screen, _RELEASE, release=name, source={"directory": str(made[name])})
+
+    screen.heading("A host of its own: nginx, supervisord and the service `shop` on two slots, blue and green (standby)")
+    async with _running(bed, screen):
+        screen.line("$ ansible-playbook -i inventory hotswap.bluegreen.install", "heading", "   ")
+        async with screen.pulse(lambda: "installing"):
+            _must(await play(bed, screen, "hotswap.bluegreen.install"), "the installation")
+        screen.heading("Release v1: the first, nobody is there yet")
+        async with screen.pulse(lambda: "releasing v1"):
+            _must(await release("v1"), "the release of v1")
+
+        screen.heading(f"Load: {sum(CLIENTS.values())} clients, each checks every answer and tries nothing twice")
+        screen.text(", ".join(f"{count} x {kind}" for kind, count in CLIENTS.items()) + ". The WebSockets never leave by themselves.")
+        reloads = _reloads(bed)
+        async with Load(bed.port, uploads=2) as load:
+
+            def under_load() -> str:
+                return f"under load: {load.tally.words()}"
+
+            async with screen.pulse(under_load):
+                await load.warm()
+                screen.line(under_load(), indent="   ")
+                screen.heading(f"Release v2, under load. The WebSockets hold their slot; they are closed after {DRAIN} s of draining")
+                second = await release("v2")
+                v3_came = time.time()
+                screen.heading("Release v3, under load. It is broken: packed without its price list, so its health check answers 500")
+                third = await release(releases.BROKEN)
+                screen.line()
+                screen.line(f"v3: ansible-playbook ended with status {third.status}; the slow upload and the last requests end now", indent="   ")
+                tally = await load.finish()
+        at_the_end = {"blue": await healthy(bed.blue), "green": await healthy(bed.green)}
+        reloads = _reloads(bed) - reloads
+        complaints = _complaints(bed)
+    _must(second, "the release of v2")
+    events = [*second.answer.get("events", ()), *third.answer.get("events", ())]
+    sockets = bill.judge(tally, events)
+    report = bill.report(
+        tally,
+        sockets,
+        events,
+        reloads=reloads,
+        swap_seconds=second.answer["seconds"],
+        release_seconds=round(second.seconds, 2),
+        failed_during=bill.failed_during(tally, v3_came),
+        put_back=_was_put_back(third),
+        answers_at_the_end=at_the_end,
+        nginx_complaints=complaints,
+    )
+    screen.line(tally.words(), "bad" if report["failed"] else "good", "   ")
+    return report, third.answer.get("members", {})
+
+
+async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> dict[str, Any]:
+    bed = _NoisyOrdinaryBed(folder, made, "v1")
+    screen.heading("For contrast, the ordinary script: restart slot by slot, poll until 200; nginx with `backup`, no drain")
+    async with _running(bed, screen):
+        async with screen.pulse(lambda: "the slots start"):
+            await until_healthy(bed.blue)
+            await until_healthy(bed.green)
+        reloads = _reloads(bed)
+        async with Load(bed.port, uploads=1) as load, screen.pulse(lambda: f"under load: {load.tally.words()}"):
+            await load.warm()
+            screen.line("the same load; release v2:", indent="   ")
+            seconds = await script(bed, screen, "v2")
+            v3_came = time.time()
+            screen.line("v2 is released; release v3, as before right afterwards:", indent="   ")
+            with contextlib.suppress(TimeoutError):
+                await script(bed, screen, releases.BROKEN, _WAITED_FOR)
+            screen.line(f"v3 never answers 200, the script would wait for ever; broken off after {_WAITED_FOR} s", indent="   ")
+            tally = await load.finish()
+        reloads = _reloads(bed) - reloads
+    sockets = bill.judge(tally, ())
+    during = bill.failed_during(tally, v3_came)
+    report = bill.report(tally, sockets, (), reloads=reloads, swap_seconds=round(seconds, 3), failed_during=during)
+    screen.line(tally.words(), "bad" if report["failed"] else "good", "   ")
+    return report
+
+
+@contextlib.asynccontextmanager
+async def _running(bed: B, screen: Screen) -> AsyncIterator[B]:
+    """The bed, started and ended without holding up the pulse; what was begun is completed before anything else is done."""
+
+    async def wholly(work: Any, words: str) -> None:
+        task = asyncio.ensure_future(asyncio.to_thread(work))
+        async with screen.pulse(lambda: words):
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await asyncio.wait([task])
+                raise
+
+    try:
+        await wholly(bed.__enter__, "nginx and supervisord start")
+        yield bed
+    finally:
+        await wholly(bed.stop, "nginx and supervisord end")
+
+
+def _must(played: Played, what: str) -> None:
+    if played.status:
+        raise RuntimeError(f"{what} failed: ansible-playbook ended with status {played.status}, see its lines above")
+
+
+def _was_put_back(third: Played) -> bool:
+    """It failed at its check, and the same member was enabled again afterwards."""
+    events = third.answer.get("events", ())
+    failed = [(number, event["member"]) for number, event in enumerate(events) if (event["step"], event["outcome"]) == ("check", "failed")]
+    if third.status == 0 or len(failed) != 1:
+        return False
+    number, member = failed[0]
+    return any((event["step"], event["member"], event["outcome"]) == ("enable", member, "ok") for event in events[number:])
+
+
+def _reloads(bed: Bed) -> int:
+    """How often nginx was told to reload, by its own log."""
+    return (bed.path / "nginx-error.log").read_text(errors="replace").count(", reconfiguring")
+
+
+def _complaints(bed: Bed) -> list[str]:
+    """What nginx's log holds of warnings and errors, the last of them."""
+    levels = ("[warn]", "[error]", "[crit]", "[alert]", "[emerg]")
+    lines = (bed.path / "nginx-error.log").read_text(errors="replace").splitlines()
+    return [line for line in lines if any(level in line for level in levels)][-20:]
+
+
+def _say_examples(screen: Screen, heading: str, side: Mapping[str, Any]) -> None:
+    if side["failures"]:
+        screen.line()
+        screen.line(heading)
+        for failure in side["failures"][:6]:
+            screen.line(f"{failure['at']:5.1f} s  {failure['client']}: {failure['kind']}, {failure['detail']}", indent="  ")
+
+
+def _write(report: Mapping[str, Any], screen: Screen) -> list[Path]:
+    """Write the report; where the checkout may not be written to, elsewhere."""
+    text = json.dumps(report, indent=2) + "\n"
+    try:
+        _OUT.parent.mkdir(exist_ok=True)
+        new = _OUT.with_suffix(".new")
+        new.write_text(text)
+        os.replace(new, _OUT)
+    except OSError as error:
+        elsewhere = Path(tempfile.mkdtemp(prefix="bluegreen-demo-report-")) / _OUT.name
+        elsewhere.write_text(text)
+        screen.line(f"{_OUT} cannot be written ({error.strerror}); the report is elsewhere.")
+        return [elsewhere]
+    return [_OUT]
