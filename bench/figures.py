@@ -48,19 +48,23 @@ def stock_sample(timeline: Mapping[str, Any], release: float) -> Sample:
 
 
 def ours_sample(timeline: Mapping[str, Any], release: float) -> Sample:
-    """A slot of ours is what its walk took on the controller: from sending its steps until the answer was there."""
+    """A slot of ours is half of what the host's walk took on the controller: both travel in one call.
+
+    That is from sending the steps until the answer is there, so each slot bears half of the transport.
+    """
     swap = timeline["swap"]
-    walks = list(swap["walks"].items())
-    if len(walks) != 2:
-        raise ValueError(f"our playbook walked {len(walks)} slots, not 2")
+    members = list(dict.fromkeys(event["member"] for event in swap["events"]))
+    if len(members) != 2 or len(swap["walks"]) != 1:
+        raise ValueError(f"our playbook walked {len(members)} slots on {len(swap['walks'])} hosts, not 2 on 1")
+    slot = sum(swap["walks"].values()) / 2
     tasks: dict[str, float] = {}
     for name, seconds in task_seconds(timeline):
         tasks[name] = tasks.get(name, 0.0) + seconds
     steps: dict[str, float] = {}
     for event in swap["events"]:
-        if event["member"] == walks[1][0]:
+        if event["member"] == members[1]:
             steps[event["step"]] = steps.get(event["step"], 0.0) + event["seconds"]
-    return Sample(walks[1][1], walks[0][1], release, swap["reloads"], tasks, steps)
+    return Sample(slot, slot, release, swap["reloads"], tasks, steps)
 
 
 def summary(samples: Sequence[Sample], boot: float) -> dict[str, Any]:

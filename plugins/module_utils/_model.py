@@ -68,7 +68,7 @@ class Health:
     request_headers: Dict[str, str] = field(default_factory=dict)
     port: str = ""
     timeout: float = 2.0
-    interval: float = 0.1
+    interval: float = 0.05
     successes: int = 3
 
 
