@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.server
 import io
@@ -63,7 +64,7 @@ class Stage:
 
     def source(self, name: str = "shop.tar.gz", **files: str) -> _stage.Source:
         path = self.folder / name
-        with tarfile.open(path, "w:gz") as tar:
+        with gzip.GzipFile(path, "wb", mtime=0) as file, tarfile.open(fileobj=file, mode="w") as tar:  # the same bytes each time
             for entry, text in {**FILES, **files}.items():
                 info = tarfile.TarInfo(entry)
                 info.size, info.mode = len(text.encode()), 0o755 if entry.startswith("bin/") else 0o644
@@ -300,7 +301,7 @@ def test_a_build_in_each_slot_runs_at_its_final_path_with_the_slots_variables(st
 
 @pytest.mark.parametrize("in_slot", [False, True])
 def test_a_build_that_fails_is_shown_and_leaves_nothing_to_run(stage: Stage, in_slot: bool) -> None:
-    with pytest.raises(Refusal, match=r"(?s)ended with exit status 3 in release v1.*Nothing was swapped.*\n  no such package$"):
+    with pytest.raises(Refusal, match=r"(?s)ended with exit status 3 in release v1.*\n  no such package$"):
         stage.stage(command=("touch half; echo no such package >&2; exit 3",), in_slot=in_slot)
     assert not any(place.exists() for place in stage.places()[1:])
     assert not stage.is_staged(command=("touch half; echo no such package >&2; exit 3",), in_slot=in_slot)

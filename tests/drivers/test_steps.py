@@ -346,7 +346,7 @@ def test_an_application_that_answers_right_every_second_time_is_not_enabled(make
 
 def test_an_application_that_crashes_and_restarts_between_its_checks_is_not_enabled(make_shop: MakeShop) -> None:
     # Looked at once in 0.5 s, it is up again each time, and each answer is right.
-    outcome = checked(make_shop(boot_timeout=2.5, health={"interval": 0.5}), FAULT="one_answer")
+    outcome = checked(make_shop(boot_timeout=2.0, health={"interval": 0.5}), FAULT="one_answer")
     assert outcome.failure is not None and outcome.failure.step == "check"
 
 
@@ -415,6 +415,8 @@ def test_a_failed_release_is_put_back_and_the_other_slot_never_touched(make_shop
     assert "app1/green is back on release v1 and serves; the others were not touched." in text
     assert "app1/blue: release v1, supervisor says RUNNING, healthy, serving" in text
     assert shop.state("v2").slots["green"].staged, "the failed release is kept for a look"
+    assert shop.swap("v3").ok, "the next release goes through"
+    assert shop.releases() == {"blue": "v3", "green": "v3"}
 
 
 def test_a_release_with_a_command_that_fails_is_put_back_with_the_start_it_had(make_shop: MakeShop) -> None:
@@ -424,13 +426,6 @@ def test_a_release_with_a_command_that_fails_is_put_back_with_the_start_it_had(m
     environment = _processes.environment(shop.pid("green"))
     assert environment.get("GREETING") == "hello" and "FAULT" not in environment
     assert shop.serving() == {"blue", "green"}
-
-
-def test_after_a_failed_release_the_next_one_goes_through(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
-    assert not shop.swap("v2", FAULT="broken").ok
-    assert shop.swap("v3").ok
-    assert shop.releases() == {"blue": "v3", "green": "v3"}
 
 
 def test_a_failed_first_release_stays_out_of_the_balancer(make_shop: MakeShop) -> None:
@@ -453,8 +448,7 @@ def test_a_neighbour_on_the_same_nginx_and_supervisor_is_not_touched(make_shop: 
     pids, before, texts = neighbour.pids(), snapshot(*folders), [(path.stat().st_mtime_ns, path.read_text()) for path in files]
     with Load(neighbour.port, clients=1) as load:
         ours = make_shop(boot_timeout=1.0).released("v1")
-        assert ours.swap("v2").ok
-        assert not ours.swap("v3", FAULT="broken").ok
+        assert not ours.swap("v2", FAULT="broken").ok
     assert neighbour.pids() == pids
     assert snapshot(*folders) == before
     assert [(path.stat().st_mtime_ns, path.read_text()) for path in files] == texts
