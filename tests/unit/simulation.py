@@ -25,6 +25,8 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import A
 
 OLD, NEW = "v1", "v2"
 
+runs = 0  # how many were made, for the count
+
 
 class CutOff(BaseException):
     """The run dies here, without a chance to clean up."""

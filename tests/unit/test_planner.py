@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner, _runner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import Counts
 from tests.unit import simulation
 from tests.unit.simulation import NEW, OLD, CutOff, Fleet, Host, Slot, host, wish
 
 EXAMPLES = int(os.environ.get("HOTSWAP_EXAMPLES", "300"))
-many = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="HOTSWAP_SEED" not in os.environ)
+many = settings(  # the same examples every day; make test-full brings a seed of its own
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="HOTSWAP_SEED" not in os.environ, database=None
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fleets_counted(counts: Counts) -> Iterator[None]:
+    yield
+    counts.add("simulated runs", simulation.runs)
 
 
 def run(fleet: Fleet) -> _runner.Result:
+    simulation.runs += 1
     return _runner.swap(fleet.wishes, fleet, lambda _item: None)
 
 
