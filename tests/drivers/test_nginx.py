@@ -59,6 +59,14 @@ def test_declaring_again_changes_nothing_and_does_not_reload(shop: Shop) -> None
     assert files_of(shop) == files
 
 
+def test_once_declared_no_request_meets_the_configuration_of_before(make_shop: MakeShop) -> None:
+    """The old workers answer for 100 ms after a reload (FACTS): it is not over before they take nothing new."""
+    shop = make_shop(site={"location": "/app/"})
+    for number in range(4):
+        _nginx.declare(altered(shop.wish, site={"extra": f"location = /which {{ return 200 {number}; }}"}))
+        assert {shop.ask("/which").text for _ in range(20)} == {str(number)}
+
+
 def test_a_dry_declaration_shows_the_files_and_writes_none(shop: Shop) -> None:
     before = contents(shop)
     done = _install.balancer(shop.wish, dry=True)

@@ -182,13 +182,19 @@ def test_when_drain_time_is_over_the_walk_can_stop_and_the_member_serves_on(make
 def test_a_drain_longer_than_a_slice_is_resumed_and_its_time_is_the_whole(make_shop: MakeShop, hold: Path) -> None:
     shop = make_shop(drain_timeout=1.0).released("v1", HOLD=str(hold))
     request = held_by(shop, hold)
-    remote = InProcess(shop.client, seconds=0.2)
+
+    class Far(InProcess):
+        def walk(self, wish: Any, steps: Any) -> _runner.Answer:
+            time.sleep(0.2)  # what a connection takes: it counts, too
+            return super().walk(wish, steps)
+
+    remote = Far(shop.client, seconds=0.2)
     began = time.monotonic()
     told: list[Any] = []
     assert _runner.swap([shop.stage("v2")], remote, told.append).ok
     drains = [item for item in told if isinstance(item, Event) and item.step == "drain" and item.member == "app1/blue"]
     waits = [item for item in drains if item.outcome == "waiting"]
-    assert len(waits) >= 3, "a wait of 1 s in slices of 0.2 s comes back several times"
+    assert len(waits) >= 2, "a wait of 1 s in slices of 0.2 s, each 0.2 s away, comes back several times"
     assert [item.seconds for item in drains] == sorted(item.seconds for item in drains), "the time goes on over the calls"
     assert 1.0 <= drains[-1].seconds <= time.monotonic() - began
     assert drains[-1].outcome == "overtime"
@@ -345,8 +351,8 @@ def test_an_application_that_answers_right_every_second_time_is_not_enabled(make
 
 
 def test_an_application_that_crashes_and_restarts_between_its_checks_is_not_enabled(make_shop: MakeShop) -> None:
-    # Looked at once in 0.5 s, it is up again each time, and each answer is right.
-    outcome = checked(make_shop(boot_timeout=2.0, health={"interval": 0.5}), FAULT="one_answer")
+    # Looked at after 1.5 s, it is up again (supervisor restarts within 1 s), and each answer is right.
+    outcome = checked(make_shop(boot_timeout=2.5, health={"interval": 1.5, "successes": 2}), FAULT="one_answer")
     assert outcome.failure is not None and outcome.failure.step == "check"
 
 
