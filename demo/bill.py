@@ -106,7 +106,7 @@ def table(ours: Mapping[str, Any], naive: Mapping[str, Any]) -> list[str]:
         ("closed when drain time was over", _sockets(ours, "closed_when_drain_time_was_over"), "-"),
         ("slowest to be back, s", _sockets(ours, "slowest_back"), _sockets(naive, "slowest_back")),
         ("nginx reloads", ours["reloads"], naive["reloads"]),
-        ("the release of v2, s", ours["swap_seconds"], naive["swap_seconds"]),
+        ("the swap to v2, s", ours["swap_seconds"], naive["swap_seconds"]),
         ("v3, which is broken", "put back" if ours["put_back"] else "NOT PUT BACK", "waits for ever"),
     ]
     return [f"  {name:<34}{_cell(left):>20}{_cell(right):>20}" for name, left, right in rows]

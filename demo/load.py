@@ -21,10 +21,11 @@ CLIENTS = {KEPT_GET: 6, KEPT_POST: 5, NEW_GET: 3, SLOW: 3, UPLOAD: 1, SOCKET: 2}
 _PAUSE = 0.02  # seconds between two requests of a quick client
 _PIECES, _PIECE = 100, b"0123456789abcdef" * 128  # an upload: 200 kB
 _UPLOAD_SECONDS = 20.0
+_SLOW_SECONDS = 3.0
 _QUICK_PATIENCE, _SLOW_PATIENCE, _UPLOAD_PATIENCE = 15.0, 20.0, 60.0  # seconds until a request counts as failed
 _SILENCE = 5.0  # seconds without a line of the ticker until it counts as broken off
 _MOST_SECONDS, _MOST_REQUESTS = 150.0, 200_000  # the load ends by itself
-_AGAIN = 0.05  # seconds between two attempts to open a WebSocket
+_AGAIN = 0.1  # seconds between two attempts to open a WebSocket
 
 
 class Load:
@@ -131,7 +132,10 @@ class Load:
     async def _slow(self, number: int) -> None:
         await asyncio.sleep(number)  # so that one is always in its middle
         while self._goes_on():
+            began = time.monotonic()
             await self._once(SLOW, "/slow", _SLOW_PATIENCE)
+            while self._goes_on() and time.monotonic() - began < _SLOW_SECONDS:  # one that failed at once is no reason to ask more often
+                await asyncio.sleep(_PAUSE)
 
     async def _once(self, kind: str, path: str, patience: float) -> None:
         with self._due(kind) as due:

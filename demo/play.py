@@ -56,6 +56,9 @@ async def play(bed: Bed, screen: Screen, playbook: str, **extra: Any) -> Played:
 
 
 def _environment(folder: Path, answer: Path) -> dict[str, str]:
+    """Nothing of it is written outside ``folder``; a module that is ended halfway leaves its payload in TMPDIR."""
+    temporary = folder / "ansible" / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
     return environment(
         folder,
         ANSIBLE_HOME=str(folder / "ansible"),
@@ -65,6 +68,7 @@ def _environment(folder: Path, answer: Path) -> dict[str, str]:
         ANSIBLE_DISPLAY_SKIPPED_HOSTS="False",
         DEMO_ANSWER=str(answer),
         LC_ALL="C.UTF-8",
+        TMPDIR=str(temporary),
     )
 
 

@@ -128,6 +128,10 @@ async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple
 async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> dict[str, Any]:
     bed = _NoisyOrdinaryBed(folder, made, "v1")
     screen.heading("For contrast, the ordinary script: restart slot by slot, poll until 200; nginx with `backup`, no drain")
+    screen.text(
+        "nginx finds out by itself that a slot is gone, and takes it for failed for 10 s (its default). As above, v3 comes right after v2: "
+        "then the script restarts the one slot that is left."
+    )
     async with _running(bed, screen):
         async with screen.pulse(lambda: "the slots start"):
             await until_healthy(bed.blue)

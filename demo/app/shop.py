@@ -84,7 +84,8 @@ async def tick(socket: web.WebSocketResponse) -> None:
 
 async def say_goodbye(app: web.Application) -> None:
     """On SIGTERM: those who would never leave are told to."""
-    for socket in set(app[TICKERS]):
+    tickers = app[TICKERS]
+    for socket in tuple(tickers):
         await socket.close(code=WSCloseCode.GOING_AWAY, message=b"this slot stops")
 
 
