@@ -97,6 +97,7 @@ class Bed:
     """One host with a service ``shop`` on two slots. ``with Bed(path) as bed`` starts it and ends all of it."""
 
     service = "shop"
+    worker = "root"  # the user of nginx's workers, where we are root
     log_level = "warn"  # at "notice", nginx's error log also tells of every reload
 
     def __init__(self, path: Path, **variables: Any) -> None:
@@ -141,7 +142,7 @@ class Bed:
 
     def start_nginx(self) -> None:
         temp = "\n".join(f"    {kind}_temp_path {self.path}/temp/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        user = "user root;\n" if os.geteuid() == 0 else ""
+        user = f"user {self.worker};\n" if os.geteuid() == 0 else ""
         (self.path / "nginx.conf").write_text(
             f"{user}worker_processes 2;\npid {self.path}/nginx.pid;\nerror_log {self.path}/nginx-error.log {self.log_level};\n"
             f"events {{ worker_connections 2048; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"

@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         found = self._execute_module("hotswap.bluegreen.preflight", {"role": role, "wish": dump(wish)}, task_vars=variables)
         if found.get("failed") or found.get("unreachable"):
-            return {**result, **found}
+            return {**result, **found, "msg": f"{found.get('msg')}\nNothing was changed."}
         absent = found["absent"]
         bare = boolean(self._task.args.get("bare", False))
         findings = [*found["findings"], *([] if self._task.check_mode or bare else absent)]

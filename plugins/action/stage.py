@@ -17,6 +17,8 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _source, _task, _wish
 
+_UNTOUCHED = "Nothing that serves was touched."
+
 
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.stage): everything comes from the host's variables."""
@@ -35,7 +37,7 @@ class ActionModule(ActionBase):
                 raise Refusal("staging needs the service's lock: run hotswap.bluegreen.lock first, as the role hotswap.bluegreen.release does.")
             return {**result, **self._stage(resolved, variables, lock)}
         except (Refusal, OSError) as error:
-            return {**result, "failed": True, "msg": f"{error}\nNothing that serves was touched."}
+            return {**result, "failed": True, "msg": f"{error}\n{_UNTOUCHED}"}
 
     def _stage(self, resolved: _wish.Resolved, variables: dict[str, Any], lock: dict[str, Any]) -> dict[str, Any]:
         local, source = self._locate(resolved.source)
@@ -66,7 +68,7 @@ class ActionModule(ActionBase):
 
     def _call(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("hotswap.bluegreen.stage", arguments, task_vars=variables)
-        return answer
+        return {**answer, "msg": f"{answer.get('msg')}\n{_UNTOUCHED}"} if answer.get("failed") else answer
 
     def _locate(self, source: _wish.Source) -> tuple[str, dict[str, Any]]:
         """Where the content is on the controller ('' if it is not there), and the source as the module takes it.
@@ -77,7 +79,7 @@ class ActionModule(ActionBase):
         if "://" in source.archive:
             return "", {"name": source.archive, "url": source.archive, "digest": source.checksum or f"url:{source.archive}", **shared}
         if source.remote_src:
-            return "", {"name": source.archive, "path": source.archive, "digest": source.checksum or f"path:{source.archive}", **shared}
+            return "", {"name": source.archive, "path": source.archive, "digest": source.checksum, **shared}
         if source.directory:
             directory = Path(self._find(source.directory, "directory"))
             if not directory.is_dir():
@@ -93,5 +95,5 @@ class ActionModule(ActionBase):
     def _find(self, path: str, what: str) -> str:
         try:
             return str(self._find_needle("files", path))
-        except AnsibleError as error:
-            raise Refusal(f"bluegreen_source: the {what} {path!r} is not on the controller: {error}") from None
+        except AnsibleError:
+            raise Refusal(f"bluegreen_source: the {what} {path!r} is not on the controller; beside the playbook and in its files/ was looked, too.") from None

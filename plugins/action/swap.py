@@ -28,6 +28,9 @@ class ActionModule(ActionBase):
         try:
             _task.refuse_keywords(self, "swap")
             wishes = _task.wishes(variables)
+        except Refusal as error:
+            return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
+        try:
             done = self._preview(wishes, variables) if self._task.check_mode else self._swap(wishes, variables)
         except (Refusal, _runner.Lost, _runner.Abandoned) as error:
             return {**result, "failed": True, "msg": str(error)}

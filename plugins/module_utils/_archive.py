@@ -42,6 +42,8 @@ def verify(path: str, expected: str, name: str) -> None:
 
 def content_size(path: str, name: str) -> int:
     """How many bytes the archive's files take once they are unpacked."""
+    if not os.path.getsize(path):
+        raise Refusal(f"{name} is empty. Was it uploaded completely?")
     with _Errors(name):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -76,16 +78,17 @@ class _Errors:
         return None
 
     def __exit__(self, kind: object, error: object, _trace: object) -> None:
+        told = str(error).partition(":\n")[0]  # what follows are the words of every decompressor that was tried
         if isinstance(error, (EOFError, gzip.BadGzipFile, zlib.error, LZMAError, zipfile.BadZipFile)) or (
             isinstance(error, tarfile.ReadError) and "unexpected end" in str(error)
         ):
-            raise Refusal(f"{self._name} is cut short or damaged: {error}. Was it uploaded completely?") from None
+            raise Refusal(f"{self._name} is cut short or damaged: {told}. Was it uploaded completely?") from None
         if isinstance(error, tarfile.TarError):
-            raise Refusal(f"{self._name} is not an archive that can be unpacked (tar.gz, tar.bz2, tar.xz, zip): {error}") from None
+            raise Refusal(f"{self._name} is not an archive that can be unpacked (tar.gz, tar.bz2, tar.xz, zip): {told}") from None
         if isinstance(error, RuntimeError):
-            raise Refusal(f"{self._name} cannot be unpacked: {error}") from None
+            raise Refusal(f"{self._name} cannot be unpacked: {told}") from None
         if isinstance(error, OSError) and "data stream" in str(error).lower():
-            raise Refusal(f"{self._name} is cut short or damaged: {error}.") from None
+            raise Refusal(f"{self._name} is cut short or damaged: {told}.") from None
 
 
 def _inside(entry: str, archive: str, strip: int) -> str:

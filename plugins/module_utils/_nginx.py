@@ -138,7 +138,11 @@ def test(nginx: Nginx) -> Optional[str]:
         raise Refusal(f"nginx: the command {nginx.command[0]} is not there. Install nginx, or set bluegreen_nginx_command.") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Refusal(f"nginx: cannot run {nginx.command[0]}: {error}") from None
-    return None if result.returncode == 0 else result.stderr.strip() or f"exit status {result.returncode}"
+    if result.returncode == 0:
+        return None
+    # The last line only says that the test failed.
+    told = [line.replace("nginx: ", "", 1).strip() for line in result.stderr.splitlines() if not line.endswith("test failed")]
+    return "; ".join(told) or f"exit status {result.returncode}"
 
 
 def _reload(nginx: Nginx) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import Dict, List, Tuple
 
 from . import _files, _install, _nginx, _observe, _processes, _program, _site, _sockets, _stage, _supervisor
 from ._model import Member, Refusal, Wish
@@ -28,29 +28,35 @@ def check(wish: Wish, role: str, dry: bool) -> Found:
     absent: List[str] = []
     if wish.program.user and not _install.user_exists(wish.program.user):
         findings.append(f"bluegreen_user: this host has no user {wish.program.user!r}.")
+    for part, other in ((_check_supervisor, "nginx_upstream"), (_check_nginx, "supervisor_program")):
+        if role != other:
+            try:
+                part(wish, findings, absent, dry, role == "release")
+            except Refusal as error:
+                findings.append(str(error))
+    releases = f"{wish.root}/releases"
+    if role == "release" and os.path.isdir(_first_there(releases)) and not os.path.isdir(releases):
+        absent.append(f"{releases} is not there.")
+    _check_writable(_folders(wish, role), findings)
     if role != "nginx_upstream":
-        _check_supervisor(wish, findings, absent, installed=role == "release")
-    if role != "supervisor_program":
-        _check_nginx(wish, findings, absent, dry, installed=role == "release")
-    if role == "release":
-        _check_root(wish, findings, absent)
+        _check_space(wish, findings)
     return Found(tuple(findings), tuple(absent))
 
 
-def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], installed: bool) -> None:
+def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], _dry: bool, installed: bool) -> None:
     try:
         client = _supervisor.connect(wish.supervisor)
     except Refusal as error:
         (findings if os.path.exists(wish.supervisor.config) else absent).append(str(error))
         return
+    if not all(_supervisor.includes(client.access, _observe.program_path(wish, member.slot)) for member in wish.members):
+        findings.append(
+            f"supervisor does not read {wish.supervisor.program_dir}: add {wish.supervisor.program_dir}/*.conf to [include] files of "
+            f"{wish.supervisor.config}, or set bluegreen_supervisor_program_dir."
+        )
     for member in wish.members:
         path = _observe.program_path(wish, member.slot)
         name = _program.program_name(wish.service, member.slot)
-        if not _supervisor.includes(client.access, path):
-            findings.append(
-                f"supervisor does not read {path}: add {wish.supervisor.program_dir}/*.conf to [include] files of "
-                f"{wish.supervisor.config}, or set bluegreen_supervisor_program_dir."
-            )
         if installed and _files.read(path) is None:
             absent.append(f"the program {name} is not installed ({path}).")
         own = _processes.tree(client.process(name).pid)
@@ -80,36 +86,56 @@ def _check_nginx(wish: Wish, findings: List[str], absent: List[str], dry: bool, 
     if not dry:
         broken = _nginx.test(wish.nginx)
         if broken:
-            findings.append(f"nginx: its configuration was broken before we came: {broken}")
+            findings.append(f"nginx: its configuration was broken before we came: {broken}. Mend it, then run again.")
+    blocked = _nginx.blocked_folder(wish)
+    if blocked:
+        findings.append(f"nginx: its worker may not search {blocked}, so it could not follow the link {_nginx.active_link(wish)}: chmod o+x {blocked}.")
     if not installed:
         return
     state = _nginx.observe(wish)
     if state.problem:
-        (findings if os.path.exists(_nginx.active_link(wish)) else absent).append(state.problem)
+        (findings if os.path.exists(_nginx.active_link(wish)) else absent).append(f"{state.problem}.")
         return
-    blocked = _nginx.blocked_folder(wish)
-    if blocked:
-        findings.append(f"nginx: its worker may not search {blocked}, so it could not follow the link {_nginx.active_link(wish)}: chmod o+x {blocked}.")
     if not state.loaded:
         hint = f"include {_site.location_file(wish, next(iter(wish.pool[0].ports)))} in your location, then reload nginx"
         findings.append(f"nginx: its workers do not serve the pools of {wish.service}: {'run hotswap.bluegreen.install' if wish.site.enabled else hint}.")
     known = {member.id: member for members in _nginx.declared(wish).values() for member in members}
-    for member in wish.pool:
-        there = known.get(member.id)
-        if there is None or (there.address, there.ports) != (member.address, member.ports):
-            findings.append(f"nginx: slot {member.slot} on {member.address} {member.ports} is not among its pools: run hotswap.bluegreen.install.")
+    strange = [member for member in wish.pool if member.id not in known or _place(known[member.id]) != _place(member)]
+    if strange:
+        places = ", ".join(f"{member.id} on {member.address} {member.ports}" for member in strange)
+        findings.append(f"nginx: its pools are of other slots than bluegreen_slots and lack {places}: run hotswap.bluegreen.install.")
 
 
-def _check_root(wish: Wish, findings: List[str], absent: List[str]) -> None:
-    if not os.path.isdir(f"{wish.root}/releases"):
-        absent.append(f"{wish.root}/releases is not there.")
-        return
-    for folder in (wish.root, f"{wish.root}/releases", *(f"{wish.root}/{member.slot}" for member in wish.members)):
+def _place(member: Member) -> Tuple[str, Dict[str, int]]:
+    return member.address, member.ports
+
+
+def _folders(wish: Wish, role: str) -> Tuple[str, ...]:
+    """The directories that the role writes in."""
+    return {
+        "release": (f"{wish.root}/releases", wish.root, *(f"{wish.root}/{member.slot}" for member in wish.members), _site.state_dir(wish)),
+        "supervisor_program": (wish.root, wish.program.log_dir, wish.supervisor.program_dir),
+        "nginx_upstream": (wish.nginx.state_dir, wish.nginx.conf_dir),
+    }[role]
+
+
+def _check_writable(folders: Tuple[str, ...], findings: List[str]) -> None:
+    for folder in sorted(set(map(_first_there, folders))):
         if not os.path.isdir(folder):
-            absent.append(f"{folder} is not there.")
-        elif not os.access(folder, os.W_OK):
+            findings.append(f"{folder} is not a directory. Move it away, or set another one.")
+        elif not os.access(folder, os.W_OK | os.X_OK):
             findings.append(f"no permission to write {folder}. Use become, or give this user the directory.")
+
+
+def _first_there(path: str) -> str:
+    """The path itself, or the nearest of its parents that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _check_space(wish: Wish, findings: List[str]) -> None:
     try:
-        _stage.check_space(wish.root, 0, "a release")
+        _stage.check_space(_first_there(wish.root), 0, "a release")
     except Refusal as error:
         findings.append(str(error))

@@ -62,6 +62,13 @@ class Staged:
     pending: Tuple[str, ...] = ()
 
 
+def known_by_content(source: Source) -> Source:
+    """The source with a digest of its content, if it is an archive of this host that came without a checksum."""
+    if source.digest or not os.path.isfile(source.path):
+        return source
+    return replace(source, digest=f"sha256:{_archive.checksum(source.path, 'sha256')}")
+
+
 def is_staged(wish: Wish, digest: str, build: Build) -> bool:
     """Whether the release is complete on this host, in ``releases`` and in every slot.
 
@@ -141,6 +148,8 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
     draft = tempfile.mkdtemp(prefix=f".staging-{wish.release}-", dir=pristine.path)
     try:
         archive = source.path or _fetch(source.url, f"{draft}/archive", source.name)
+        if not os.path.isfile(archive):
+            raise Refusal(f"bluegreen_source: {archive} is not on this host.")
         if source.checksum:
             _archive.verify(archive, source.checksum, source.name)
         size = _archive.content_size(archive, source.name)
@@ -191,9 +200,9 @@ def _check_command(wish: Wish, content: str, source: Optional[Source]) -> None:
             if source and len(inner) == 1 and os.path.exists(os.path.join(content, inner[0], own))
             else ""
         )
-        raise Refusal(f"bluegreen_command: release {wish.release} has no {own}.{hint} Nothing was swapped.")
+        raise Refusal(f"bluegreen_command: release {wish.release} has no {own}.{hint}")
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        raise Refusal(f"bluegreen_command: {own} of release {wish.release} is not an executable file. Nothing was swapped.")
+        raise Refusal(f"bluegreen_command: {own} of release {wish.release} is not an executable file.")
 
 
 def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, environment: Mapping[str, str]) -> bool:
@@ -295,9 +304,17 @@ def _run_build(wish: Wish, build: Build, folder: str, environment: Mapping[str, 
         lines: List[str] = output.read().decode("utf-8", "replace").splitlines()[-20:]
     how = f"took longer than bluegreen_build_timeout ({build.timeout:g} s)" if code is None else f"ended with exit status {code}"
     raise Refusal(
-        f"bluegreen_build {_build_words(replace(build, in_slot=False))!r} {how} in {where}. Nothing was swapped. Its last lines:\n"
-        + "\n".join(f"  {line}" for line in lines)
+        f"bluegreen_build {_build_words(replace(build, in_slot=False))!r} {how} in {where}. "
+        + ("\n".join(["Its last lines:", *(f"  {_masked(line, environment)}" for line in lines)]) if lines else "It printed nothing.")
     )
+
+
+def _masked(line: str, environment: Mapping[str, str]) -> str:
+    """The line without the values of the environment, any of which may be a secret; a letter or two hide nothing."""
+    for value in sorted(environment.values(), key=len, reverse=True):
+        for part in value.splitlines():
+            line = line.replace(part, "********") if len(part) > 3 else line
+    return line
 
 
 def _dropper(user: str) -> Optional[_Drop]:

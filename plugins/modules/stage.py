@@ -71,7 +71,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _m
 
 def work(module):
     wish = _module.wish(module)
-    source = _stage.Source(**module.params["source"])
+    source = _stage.known_by_content(_stage.Source(**module.params["source"]))
     build = dict(module.params["build"])
     build = _stage.Build(**{**build, "command": tuple(build.get("command", ()))})
     complete = _stage.is_staged(wish, source.digest, build)
