@@ -401,7 +401,10 @@ def test_a_directory_that_the_workers_user_cannot_search_is_named(own_bed: Bed, 
     before = set(_nginx.workers(make_shop(own_bed).wish.nginx))
     os.kill(own_bed.nginx_pid, signal.SIGHUP)
     shop = make_shop(own_bed, nginx={"state_dir": f"{own_bed.path}/closed/bluegreen"})
+    # A worker is root's for a moment, before it becomes its user.
+    user = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
     wait_until(lambda: shop.workers() and not shop.workers() & before, what="new workers")
+    wait_until(lambda: {Path(f"/proc/{pid}").stat().st_uid for pid in shop.workers()} == {user}, what="their user")
     closed = own_bed.path / "closed"
     closed.mkdir(0o755)
     assert _nginx.blocked_folder(shop.wish) is None
