@@ -145,7 +145,7 @@ class Bed:
         user = f"user {self.worker};\n" if os.geteuid() == 0 else ""
         (self.path / "nginx.conf").write_text(
             f"{user}worker_processes 2;\npid {self.path}/nginx.pid;\nerror_log {self.path}/nginx-error.log {self.log_level};\n"
-            f"events {{ worker_connections 2048; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
+            f"events {{ worker_connections 1000; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
         )
         _daemon(NGINX, "-e", f"{self.path}/nginx-error.log", "-c", f"{self.path}/nginx.conf")
         wait_until(lambda: self.nginx_pid, what="nginx's start")
