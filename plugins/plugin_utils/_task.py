@@ -83,7 +83,15 @@ def owner(task_vars: Mapping[str, Any]) -> dict[str, Any]:
         if f"{prefix}_job_id" in task_vars:
             user = task_vars.get(f"{prefix}_user_name", "schedule")
             return {"user": user, "controller": f"{prefix} job {task_vars[f'{prefix}_job_id']}", "pid": os.getppid()}
-    return {"user": getpass.getuser(), "controller": socket.gethostname(), "pid": os.getppid()}
+    return {"user": _user(), "controller": socket.gethostname(), "pid": os.getppid()}
+
+
+def _user() -> str:
+    """Who runs this. In a container, a user may have a number and no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # OSError from Python 3.13 on
+        return f"uid {os.getuid()}"
 
 
 def is_gone(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
