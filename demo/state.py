@@ -32,6 +32,9 @@ def state() -> Iterator[Path]:
     finally:
         for pid in descendants():
             end(pid, 5)
+        with contextlib.suppress(ChildProcessError):  # none left
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         shutil.rmtree(folder, ignore_errors=True)
         if folder.exists():
             shutil.rmtree(folder)  # now with the reason why not
