@@ -148,7 +148,8 @@ class Bed:
             f"events {{ worker_connections 1000; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
         )
         _daemon(NGINX, "-e", f"{self.path}/nginx-error.log", "-c", f"{self.path}/nginx.conf")
-        wait_until(lambda: self.nginx_pid, what="nginx's start")
+        # A reload before its first worker would be forgotten: the master looks at its signals only after that.
+        wait_until(lambda: self.nginx_pid and Path(f"/proc/{self.nginx_pid}/task/{self.nginx_pid}/children").read_text(), what="nginx's start")
 
     def start_supervisor(self) -> None:
         (self.path / "supervisord.conf").write_text(
