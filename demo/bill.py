@@ -67,6 +67,8 @@ def verdict(report: Mapping[str, Any], members: Mapping[str, Event], wanted: str
         wrong.append(f"{broken} is broken and answered {report['by_release'][broken]} requests")
     if not report["put_back"]:
         wrong.append(f"{broken} was not put back")
+    if not any(upload["switches"] for upload in report["uploads"]):
+        wrong.append("no slow upload was under way during a switch: nothing was shown about uploads")
     for member, seen in members.items():
         if (seen.get("release"), seen.get("healthy"), seen.get("serving")) != (wanted, True, True):
             wrong.append(f"{member} does not serve {wanted} at the end: {dict(seen)}")
@@ -79,7 +81,7 @@ def verdict(report: Mapping[str, Any], members: Mapping[str, Event], wanted: str
 
 
 def _classes(report: Mapping[str, Any]) -> str:
-    return "; ".join(f"{failure['client']}: {failure['kind']} {failure['detail']}" for failure in report["failures"][:5])
+    return "; ".join(f"{failure['client']}: {failure['kind']} {failure['detail']}" for failure in examples(report))
 
 
 def report(tally: Tally, sockets: Mapping[str, Any], events: Sequence[Event], **more: Any) -> dict[str, Any]:
@@ -116,6 +118,14 @@ def failed_during(tally: Tally, second: float) -> dict[str, int]:
     """How many failed before and after the moment (seconds since the epoch) at which v3 came."""
     before = sum(tally.began + at < second for at in tally.failed_at)
     return {"v2": before, "v3": len(tally.failed_at) - before}
+
+
+def examples(side: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """One failure of each sort, the first of it."""
+    first: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for failure in side["failures"]:
+        first.setdefault((failure["client"], failure["kind"]), failure)
+    return list(first.values())
 
 
 def _failed(side: Mapping[str, Any], client: str) -> int:

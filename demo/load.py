@@ -245,8 +245,8 @@ def _order(number: int, count: int) -> bytes:
 def _check(answer: Answer) -> tuple[str, str, dict[str, Any]]:
     """Release, slot and content of a right answer."""
     if answer.status != 200:
-        release = answer.headers.get("x-release", "nginx itself")
-        raise Failed(f"status {answer.status}", f"from {release} {answer.headers.get('x-slot', '')}: {answer.body[:120]!r}")
+        who = f"from {answer.headers['x-release']} {answer.headers.get('x-slot')}" if "x-release" in answer.headers else "from nginx, no slot answered"
+        raise Failed(f"status {answer.status}", who)
     try:
         content: dict[str, Any] = json.loads(answer.body)
         release, slot = content["release"], content["slot"]

@@ -206,7 +206,7 @@ def _say_examples(screen: Screen, heading: str, side: Mapping[str, Any]) -> None
     if side["failures"]:
         screen.line()
         screen.line(heading)
-        for failure in side["failures"][:6]:
+        for failure in bill.examples(side):
             screen.line(f"{failure['at']:5.1f} s  {failure['client']}: {failure['kind']}, {failure['detail']}", indent="  ")
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-_DETAILS = 50  # failures kept in words; all are counted
+_DETAILS = 20  # failures of a client and a kind that are kept in words; all are counted
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Tally:
         at = round((when or time.time()) - self.began, 3)
         self.failed[client] += 1
         self.failed_at.append(at)
-        if len(self.failures) < _DETAILS:
+        if sum((failure.client, failure.kind) == (client, kind) for failure in self.failures) < _DETAILS:
             self.failures.append(Failure(client, kind, detail, at))
 
     def words(self) -> str:
