@@ -31,7 +31,7 @@ _given: set[int] = set()
 def free_ports(count: int) -> list[int]:
     """Ports that nobody uses now, outside the range that the kernel gives to clients; each only once a process."""
     found: list[int] = []
-    start = 20000 + (os.getpid() * 37) % 8000
+    start = 20000 + (os.getpid() * 997) % 11000
     for port in range(start, 32000):
         if port in _given:
             continue

@@ -152,7 +152,7 @@ def lint() -> list[Ran]:
 
 def test(words: Sequence[str], more: dict[str, str]) -> Tested:
     """Run pytest, its output shown as it comes."""
-    command = [sys.executable, "-m", "pytest", *words]
+    command = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile", *words]  # most tests wait: three files at once on two cores
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, env={**settings(), **more}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"

@@ -245,17 +245,25 @@ class Shop:
         return set(_nginx.workers(self.wish.nginx))
 
     def remove(self) -> None:
-        """End its programs and take them out of supervisor, if it was used; nginx's files go with the bed."""
+        """End its programs, take them out of supervisor, and end what they left on its ports; nginx's files go with the bed."""
         if "client" not in self.__dict__:
             return
         for member in self.wish.members:
             name = f"{self.wish.service}-{member.slot}"
-            self.client.stop(name)
-            wait_until(lambda name=name: _supervisor.waits_for_nothing(self.client.process(name)), 15, f"the stop of {name}")
-            with contextlib.suppress(Refusal):
-                self.client.remove(name)
+            wait_until(lambda name=name: self._is_removed(name), 15, f"the end of {name}")
             Path(_observe.program_path(self.wish, member.slot)).unlink(missing_ok=True)
+            with ended(_sockets.listener(member.port, member.address, frozenset()).others):
+                pass
         self.client.reread()
+
+    def _is_removed(self, name: str) -> bool:
+        """Told so again and again: between a program's end and its automatic restart, supervisor takes no stop."""
+        self.client.stop(name)
+        try:
+            self.client.remove(name)
+        except Refusal:  # it still runs
+            return False
+        return True
 
 
 def words(done: _runner.Result, shop: Shop) -> str:
