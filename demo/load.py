@@ -1,4 +1,4 @@
-"""The clients: twenty at once, each of which checks every answer it gets, and none of which tries anything twice."""
+"""The clients: twenty-one at once, each of which checks every answer it gets, and none of which tries anything twice."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .tally import Tally, Upload, Visit
 from .wire import Answer, Connection, Failed
 
 KEPT_GET, KEPT_POST, NEW_GET, SLOW, UPLOAD, SOCKET = "keep-alive GET", "keep-alive POST", "new connection", "3-second", "20-s upload", "WebSocket"
-CLIENTS = {KEPT_GET: 6, KEPT_POST: 5, NEW_GET: 3, SLOW: 3, UPLOAD: 1, SOCKET: 2}
+CLIENTS = {KEPT_GET: 6, KEPT_POST: 5, NEW_GET: 3, SLOW: 3, UPLOAD: 2, SOCKET: 2}
 
-_PAUSE = 0.02  # seconds between two requests of a quick client
+_PAUSE = 0.03  # seconds between two requests of a quick client
 _PIECES, _PIECE = 100, b"0123456789abcdef" * 128  # an upload: 200 kB
 _UPLOAD_SECONDS = 20.0
 _SLOW_SECONDS = 3.0
@@ -32,9 +32,11 @@ class Load:
     """``async with Load(port, uploads) as load``: the clients run inside, and have ended with their last answer after :meth:`finish`."""
 
     def __init__(self, port: int, uploads: int) -> None:
+        """``uploads``: how many slow ones begin at once, one after the other; one more begins with :meth:`cue`."""
         self.tally = Tally()
         self._port = port
-        self._uploads = uploads
+        self._uploads = [uploads, 1]
+        self._cue = asyncio.Event()
         self._ending = False
         self._tasks: list[asyncio.Task[None]] = []
         self._uploaders: list[asyncio.Task[None]] = []
@@ -73,12 +75,17 @@ class Load:
             self._raise_for_a_dead_client()
             await asyncio.sleep(0.05)
 
+    def cue(self) -> None:
+        """The moment for the second slow upload to begin, if it has not."""
+        self._cue.set()
+
     async def finish(self) -> Tally:
         """The slow upload comes to its end under the load of the others, then every client ends with the answer it waits for.
 
         The visits are still to be judged.
         """
-        self._uploads = 0  # no further one
+        self._uploads = [0, 0]  # no further one
+        self._cue.set()
         await asyncio.wait(self._uploaders)
         self._ending = True
         await asyncio.gather(*self._tasks)
@@ -145,9 +152,11 @@ class Load:
             finally:
                 connection.close()
 
-    async def _upload(self, _number: int) -> None:
-        while self._uploads > 0 and self._goes_on():
-            self._uploads -= 1
+    async def _upload(self, number: int) -> None:
+        if number:
+            await self._cue.wait()
+        while self._uploads[number] > 0 and self._goes_on():
+            self._uploads[number] -= 1
             began = time.time()
             with self._due(UPLOAD) as due:
                 connection = await _within(Connection.open(self._port), _QUICK_PATIENCE)
