@@ -25,23 +25,33 @@ PYTHON = sys.executable
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/nginx"
 
 
-_given: set[int] = set()
+_reserved: list[socket.socket] = []
+
+
+def _reserve(port: int) -> bool:
+    """Keep the port from other processes of ours until this one ends, by a name in the abstract namespace."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0hotswap.bluegreen-port-{port}")
+    except OSError:
+        mark.close()
+        return False
+    _reserved.append(mark)
+    return True
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody uses now, outside the range that the kernel gives to clients; each only once a process."""
+    """Ports that nobody uses now, outside the range that the kernel gives to clients; each given only once."""
     found: list[int] = []
-    start = 20000 + (os.getpid() * 997) % 11000
-    for port in range(start, 32000):
-        if port in _given:
-            continue
+    start = (os.getpid() * 997) % 12000
+    for port in (20000 + (start + number) % 12000 for number in range(12000)):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        found.append(port)
-        _given.add(port)
+        if _reserve(port):
+            found.append(port)
         if len(found) == count:
             return found
     raise RuntimeError("no free ports from 20000 to 32000")

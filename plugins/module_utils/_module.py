@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Dict
 
 from ansible.module_utils.basic import AnsibleModule
@@ -16,6 +17,8 @@ WISH = {"type": "dict", "required": True}
 
 def main(spec: Dict[str, Any], work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:
     """Run ``work`` with the parsed module; what it returns is the result."""
+    # What is private says so itself. With the umask 077 of a hardened root, nginx's workers could not follow our link.
+    os.umask(0o022)
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         result = work(module)

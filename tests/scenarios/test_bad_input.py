@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import json
 import os
 import socket
 import stat
 import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +34,13 @@ class Host(beds.Bed):
 
 @pytest.fixture(scope="module")
 def bed() -> Iterator[beds.Bed]:
-    """A host on which release v1 of the service runs."""
+    """A host on which release v1 of the service runs, set up by a root whose umask is closed, as hardened hosts have it."""
+    hardened = ("sh", "-c", 'umask 077; exec "$@"', "sh")
     with tempfile.TemporaryDirectory(prefix="bg-") as folder:
         Path(folder).chmod(0o755)  # nginx's workers go through it
         with Host(Path(folder) / "host") as bed:
             for playbook in ("install", "release"):
-                done = plays.run(bed.path / "plays", f"hotswap.bluegreen.{playbook}", {"app1": {}}, {**bed.variables, **plays.RELEASE})
+                done = plays.run(bed.path / "plays", f"hotswap.bluegreen.{playbook}", {"app1": {}}, {**bed.variables, **plays.RELEASE}, before=hardened)
                 assert done.returncode == 0, done.stdout + done.stderr
             yield bed
 
@@ -68,6 +71,11 @@ def tell_of_each(bed: beds.Bed, cases: Cases, task: dict[str, Any], first: Seque
     variables = {name: {f"bluegreen_{key}": value for key, value in own.items()} for name, (own, _sentence) in cases.items()}
     site = plays.book(bed.path / "plays", {"tasks": [*first, *plays.attempts(variables, [task])]})
     return tell(bed, site, **options)
+
+
+def test_a_closed_umask_shuts_nginx_s_workers_out_of_nothing(bed: beds.Bed) -> None:
+    with urllib.request.urlopen(f"{bed.url}/", timeout=10) as answer:
+        assert json.load(answer)["release"] == "v1"
 
 
 # The host is not fit: found by the preflight
