@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.bed import Bed
@@ -74,11 +74,8 @@ class OrdinaryBed(Bed):
         os.replace(new, self.path / slot)
 
 
-async def script(bed: OrdinaryBed, screen: Screen, release: str, patience: float = _PATIENCE, heard: Callable[[str], None] = lambda _line: None) -> float:
-    """The script; how many seconds it took. TimeoutError after ``patience`` seconds in which a slot did not answer 200.
-
-    ``heard`` gets the lines that supervisorctl says.
-    """
+async def script(bed: OrdinaryBed, screen: Screen, release: str, patience: float = _PATIENCE) -> float:
+    """The script; how many seconds it took. TimeoutError after ``patience`` seconds in which a slot did not answer 200."""
     began = time.monotonic()
     for slot, port in (("green", bed.green), ("blue", bed.blue)):
         screen.line(f"ln -sfn releases/{release} {slot}; supervisorctl restart shop-{slot}", indent="   $ ")
@@ -92,7 +89,6 @@ async def script(bed: OrdinaryBed, screen: Screen, release: str, patience: float
         )
         said, _ = await process.communicate()
         for line in said.decode(errors="replace").splitlines():
-            heard(line)
             screen.line(line, indent="   | ")
         screen.line(f"until curl -fs http://127.0.0.1:{port}/health; do sleep 0.1; done", indent="   $ ")
         await until_healthy(port, patience)
