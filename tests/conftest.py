@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,7 +49,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"counted: {', '.join(f'{number:,} {what}' for what, number in _counts.counts.items())}")
 
 
-def pytest_sessionfinish() -> None:
-    to = os.environ.get("HOTSWAP_COUNTS")
-    if to:
-        Path(to).write_text(json.dumps({"counts": _counts.counts, "seeds": _counts.seeds}))
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """A worker of pytest-xdist has ended: what its tests counted is told by the process that closes the run."""
+    told = getattr(node, "workeroutput", {}).get("bluegreen", {})
+    _counts.counts.update(told.get("counts", {}))
+    _counts.seeds.update(told.get("seeds", {}))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    found = {"counts": dict(_counts.counts), "seeds": _counts.seeds}
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["bluegreen"] = found
+    elif os.environ.get("HOTSWAP_COUNTS"):
+        Path(os.environ["HOTSWAP_COUNTS"]).write_text(json.dumps(found))

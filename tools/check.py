@@ -161,7 +161,12 @@ def test(words: Sequence[str], more: dict[str, str]) -> Tested:
         for line in process.stdout:
             print(line, end="", flush=True)
             last = line if line.strip() else last
-    return Tested(process.returncode, _number(last, "passed"), _number(last, "failed") + _number(last, "errors?"))
+    return Tested(process.returncode, *numbers(last))
+
+
+def numbers(line: str) -> tuple[int, int]:
+    """(passed, failed) in pytest's closing line; an error is a failure."""
+    return _number(line, "passed"), _number(line, "failed") + _number(line, "errors?")
 
 
 def _number(line: str, word: str) -> int:
