@@ -182,13 +182,6 @@ def app(command: bytes = b"", mode: int = 0o755) -> list[tuple[tarfile.TarInfo, 
     return [(entry, command)]
 
 
-def other(name: str, kind: bytes = tarfile.REGTYPE, to: str = "") -> list[tuple[tarfile.TarInfo, bytes]]:
-    """One entry more, of a kind that a release does not have."""
-    entry = tarfile.TarInfo(name)
-    entry.type, entry.linkname = kind, to
-    return [(entry, b"")]
-
-
 def archive(path: Path, entries: list[tuple[tarfile.TarInfo, bytes]], mode: str = "w:gz") -> str:
     with tarfile.open(path, mode) as tar:
         for entry, content in entries:
@@ -235,15 +228,9 @@ def bad_releases(bed: beds.Bed) -> Cases:
         "archive absent": (source(f"{folder}/absent.tar.gz"), f"bluegreen_source: the archive '{folder}/absent.tar.gz' is not on the controller; "),
         "archive absent on the host": (source(f"{folder}/absent.tar.gz", remote_src=True), f"bluegreen_source: {folder}/absent.tar.gz is not on this host."),
         "entry outside": (
-            inside("out.tar.gz", app() + other("../out")),
+            inside("out.tar.gz", [*app(), (tarfile.TarInfo("../out"), b"")]),
             f"{folder}/out.tar.gz: its entry '../out' would land outside the release. Nothing of it is used.",
         ),
-        "absolute entry": (inside("abs.tar.gz", app() + other("/etc/x")), f"{folder}/abs.tar.gz: its entry '/etc/x' would land outside the release."),
-        "link outside": (
-            inside("link.tar.gz", app() + other("link", tarfile.SYMTYPE, "../../x")),
-            f"{folder}/link.tar.gz: its link 'link' points to '../../x', outside the release.",
-        ),
-        "device": (inside("dev.tar.gz", app() + other("null", tarfile.CHRTYPE)), f"{folder}/dev.tar.gz: its entry 'null' is a device or a pipe."),
         "nobody answers on the URL": (source(nowhere), f"cannot fetch {nowhere}: "),
         "directory absent": ({"release": "v2", "source": {"directory": f"{folder}/absent"}}, f"bluegreen_source: the directory '{folder}/absent' is not on "),
         "directory empty": ({"release": "v2", "source": {"directory": f"{folder}/hollow"}}, f"bluegreen_source: the directory {folder}/hollow is empty."),
@@ -278,7 +265,7 @@ def _moved(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
 
 BAD_RELEASES = (
     *("checksum wrong", "checksum wrong on the host", "truncated", "truncated in its head", "truncated between entries", "empty file", "no archive"),
-    *("archive without a file", "archive absent", "archive absent on the host", "entry outside", "absolute entry", "link outside", "device"),
+    *("archive without a file", "archive absent", "archive absent on the host", "entry outside"),
     *("nobody answers on the URL", "directory absent", "directory empty", "other content", "command absent", "command a directory deeper"),
     *("command not executable", "build failed", "build too slow"),
 )
