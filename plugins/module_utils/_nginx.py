@@ -182,6 +182,11 @@ def _wanted(wish: Wish, active: Tuple[Member, ...], extra: Tuple[_pools.Pool, ..
     return {**found, **({_pools.name(member.id for member in active): active} if active else {})}
 
 
+def _still_valid(wish: Wish, pools: Dict[str, Tuple[Member, ...]]) -> Dict[str, Tuple[Member, ...]]:
+    """Pools that a swap declared once stay: forgetting them would cost another reload, and one more the next time."""
+    return {name: members for name, members in pools.items() if all(member in wish.pool for member in members)}
+
+
 def _refuse_moved(wish: Wish, active: Tuple[Member, ...]) -> None:
     """A serving member whose port changed: its process keeps the old one until its swap, nginx would ask the new one."""
     now = {member.id: member for member in wish.pool}
@@ -198,14 +203,22 @@ def declare(wish: Wish, extra: Tuple[_pools.Pool, ...] = (), dry: bool = False, 
     """Bring the structure to what is wished: new files, ``nginx -t``, reload, wait until they serve; else all put back.
 
     The link is created if there is none. It moves only when its pool holds a member that is no more, and then to what
-    is left of it: a drain is never undone. With ``dry`` nothing is touched.
+    is left of it: a drain is never undone. With ``dry`` nothing is touched. One declaration at a time on a host,
+    because ``nginx -t`` judges the files of all services.
     """
+    if dry:
+        return _declare(wish, extra, dry, clock)
+    with _files.locked(f"{wish.nginx.conf_dir}/.bluegreen.lock"):
+        return _declare(wish, extra, dry, clock)
+
+
+def _declare(wish: Wish, extra: Tuple[_pools.Pool, ...], dry: bool, clock: Callable[[], float]) -> Declaration:
     pools = declared(wish)
     active = pools.get(os.path.basename(_files.target(active_link(wish)) or ""), ())
     _refuse_moved(wish, active)
     known = {member.id for member in wish.pool}
     left = frozenset(member.id for member in active) & known or frozenset(known)
-    wanted = _wanted(wish, active, (*extra, left))
+    wanted = {**_still_valid(wish, pools), **_wanted(wish, active, (*extra, left))}
     before, after = _current_files(wish), _site.render(wish, wanted)
     running = bool(master(wish.nginx))
     if before == after and wanted == pools and os.path.exists(active_link(wish)) and (not running or _current(wish, after)):
@@ -220,7 +233,7 @@ def declare(wish: Wish, extra: Tuple[_pools.Pool, ...] = (), dry: bool = False, 
     _keep_record(wish, wanted, after)
     if {member.id for member in active} - known:
         _files.link(f"pools/{_pools.name(left)}", active_link(wish))
-        return declare(wish, extra, dry, clock)
+        return _declare(wish, extra, dry, clock)
     return Declaration(True, reloaded, before, after, running)
 
 
@@ -299,10 +312,14 @@ def _put_in_place(wish: Wish, before: Dict[str, str], after: Dict[str, str], run
 def _wait_until_served(wish: Wish, after: Dict[str, str], old: Tuple[int, ...], since: int, clock: Callable[[], float]) -> None:
     """Until the workers of before are gone or shutting down and the new ones hold the new generation."""
     deadline = clock() + _RELOAD_PATIENCE
+    again = clock() + _RELOAD_PATIENCE / 3
     while clock() < deadline:
         now = workers(wish.nginx)
         if now and not set(now) & set(old) and _current(wish, after):
             return
+        if clock() > again and set(now) == set(old):  # a HUP in the first moments of a master is forgotten
+            again = deadline
+            _reload(wish.nginx)
         time.sleep(0.01)
     why = _emergencies(wish.nginx, since)
     if not why and set(workers(wish.nginx)) - set(old):

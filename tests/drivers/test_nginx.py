@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,26 @@ def test_declaring_again_changes_nothing_and_does_not_reload(shop: Shop) -> None
     assert not done.changed and not done.reloaded
     assert shop.workers() == workers
     assert files_of(shop) == files
+
+
+def test_a_pool_that_a_swap_declared_stays_when_the_role_runs_again(shop: Shop) -> None:
+    _nginx.declare(shop.wish)
+    done = _nginx.declare(shop.wish, (frozenset(),))
+    assert done.reloaded
+    workers = shop.workers()
+    assert not _nginx.declare(shop.wish).changed
+    assert shop.workers() == workers
+    assert () in _nginx.observe(shop.wish).pools
+
+
+def test_one_declaration_at_a_time_on_a_host(shop: Shop) -> None:
+    """Two at once would judge each other's half-written files; here both end, one after the other, and both are served."""
+    other = altered(shop.wish, site={"extra": "location = /which { return 200 two; }"})
+    with ThreadPoolExecutor(2) as pool:
+        for job in [pool.submit(_nginx.declare, wish) for wish in (shop.wish, other, shop.wish, other)]:
+            assert job.result(60).running
+    assert not _nginx.test(shop.wish.nginx)
+    assert _nginx.observe(shop.wish).loaded
 
 
 def test_once_declared_no_request_meets_the_configuration_of_before(make_shop: MakeShop) -> None:
@@ -227,7 +248,7 @@ def test_a_conf_dir_that_nginx_does_not_include_is_said_so(own_bed: Bed, make_sh
     seconds = iter(range(10**9))
     with pytest.raises(Refusal, match="included in the http block"):
         _nginx.declare(altered(shop.wish, nginx={"conf_dir": f"{own_bed.path}/elsewhere"}), clock=lambda: next(seconds) / 5)
-    assert list((own_bed.path / "elsewhere").iterdir()) == []
+    assert [path.name for path in (own_bed.path / "elsewhere").iterdir()] == [".bluegreen.lock"]
 
 
 # A drain is a drain

@@ -54,6 +54,7 @@ def test_a_name_with_blanks_and_brackets_is_no_trouble(tmp_path: Path) -> None:
     with running(str(odd), "60") as process:
         assert _processes.parents()[process.pid] == os.getpid()
         assert _processes.start_time(process.pid) > 0
+        wait_until(lambda: _processes.title(process.pid), what="its command line")
         assert _processes.describe(process.pid) == f"pid {process.pid} ({f'{odd} 60'[:80]})"
 
 
