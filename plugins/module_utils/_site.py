@@ -137,8 +137,9 @@ def _location(wish: Wish, port: str, digest: str) -> str:
         f"root {state_dir(wish)}/active;",
         # The mirror phase reads the whole body before the pool is looked up: a slow upload goes to the pool of the
         # moment in which it is complete, never to a member that has been stopped since.
+        # The workers hold the log open, and never write to it: who asks for this very path is answered by no upstream.
         f"if ($uri = {body_first}) {{",
-        f"    access_log {generation_file(wish, digest or 'none')};",
+        f"    access_log {generation_file(wish, digest or 'none')} combined if=$upstream_addr;",
         "    return 204;",
         "}",
         f"mirror {body_first};",

@@ -60,6 +60,16 @@ def test_declaring_again_changes_nothing_and_does_not_reload(shop: Shop) -> None
     assert files_of(shop) == files
 
 
+def test_the_log_that_proves_a_generation_stays_empty_whatever_clients_ask_for(shop: Shop) -> None:
+    _nginx.declare(shop.wish)
+    (log,) = Path(_site.generation_file(shop.wish, "")).iterdir()
+    with web(port_of(shop, "blue")):
+        assert shop.ask("/", b"body").status == 200
+        assert shop.ask(f"/bluegreen-{shop.wish.service}-body-first").status == 204
+    assert _nginx.observe(shop.wish).loaded
+    assert log.stat().st_size == 0
+
+
 def test_a_pool_that_a_swap_declared_stays_when_the_role_runs_again(shop: Shop) -> None:
     _nginx.declare(shop.wish)
     done = _nginx.declare(shop.wish, (frozenset(),))
