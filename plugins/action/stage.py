@@ -50,9 +50,12 @@ class ActionModule(ActionBase):
             "keeps_lease": lock.get("host") == resolved.wish.host,
         }
         answer = self._call(arguments, variables)
+        if self._task.check_mode and not answer.get("failed"):
+            answer["ansible_facts"] = {"bluegreen_would_wait": answer["pending"]}  # the plan of the swap needs to know
         if not answer.get("needs_content") or answer.get("failed") or self._task.check_mode:
             return answer
-        self._display.display(f"{resolved.wish.host}: sending release {resolved.wish.release} …")
+        building = ", building it" if resolved.build else ""
+        self._display.display(f"{resolved.wish.host}: sending release {resolved.wish.release}{building}, copying it to each slot …")
         with tempfile.TemporaryDirectory(prefix="bluegreen-") as folder:
             if resolved.source.directory:
                 archive = f"{folder}/release.tar.gz"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +60,8 @@ class ActionModule(ActionBase):
         for wish in wishes:
             for text in _task.unknown(variables, wish.host):
                 self._display.display(f"{wish.host}: not known before hotswap.bluegreen.install: {text}")
-            states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish))
+            waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
+            states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
         done = _runner.preview(wishes, states)
         tell = self._teller()
         for step in done.planned:
@@ -94,9 +96,13 @@ def _bare(wish: Wish) -> HostState:
     return HostState(wish.host, 0.0, {member.slot: SlotState("ABSENT") for member in wish.members}, BalancerState("", members, pools, True))
 
 
-def _assume_staged(state: HostState) -> HostState:
-    """In check mode nothing was staged; the plan is that of a release whose stage went well."""
-    return replace(state, slots={name: replace(slot, staged=True) for name, slot in state.slots.items()})
+def _assume_staged(state: HostState, waiting: Collection[str]) -> HostState:
+    """In check mode nothing was staged; the plan is that of a release whose stage went well.
+
+    ``waiting`` are the slots whose running release it would have given another start.
+    """
+    slots = {name: replace(slot, staged=True, pending=slot.pending or name in waiting) for name, slot in state.slots.items()}
+    return replace(state, slots=slots)
 
 
 def _report(done: _runner.Result) -> dict[str, Any]:

@@ -233,6 +233,17 @@ def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, en
     return True
 
 
+def would_wait(wish: Wish, environment: Mapping[str, str]) -> Tuple[str, ...]:
+    """The slots whose running release would get another start: what staging would leave to the swap. Writes nothing."""
+    places = [SlotPlace(wish.root, member.slot) for member in wish.members]
+    return tuple(
+        place.slot
+        for place in places
+        if place.current == wish.release
+        and _files.read(place.start_path(wish.release)) != _program.start_script(wish, wish.member(place.slot), environment, wish.release)
+    )
+
+
 def _write_start(wish: Wish, slot: str, environment: Mapping[str, str]) -> bool:
     """Write the release's start in the slot; where the running one would change, beside it, for the swap to take."""
     place = SlotPlace(wish.root, slot)

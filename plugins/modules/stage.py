@@ -75,10 +75,14 @@ def work(module):
     build = dict(module.params["build"])
     build = _stage.Build(**{**build, "command": tuple(build.get("command", ()))})
     complete = _stage.is_staged(wish, source.digest, build)
-    if module.check_mode or not (complete or source.path or source.url):
-        return {"changed": module.check_mode and not complete, "needs_content": not complete, "pending": []}
+    environment = json.loads(module.params["environment"])
+    if module.check_mode:
+        pending = _stage.would_wait(wish, environment)
+        return {"changed": not complete or bool(pending), "needs_content": not complete, "pending": list(pending)}
+    if not (complete or source.path or source.url):
+        return {"changed": False, "needs_content": True, "pending": []}
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"], build.timeout * 3 + 600)
-    done = _stage.stage(wish, source, build, json.loads(module.params["environment"]))
+    done = _stage.stage(wish, source, build, environment)
     return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
 
 

@@ -22,7 +22,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from . import _values
 
 PREFIX = "bluegreen_"
-FACTS = frozenset({"bluegreen_wish", "bluegreen_lock", "bluegreen_unknown"})  # what our own tasks set
+FACTS = frozenset({"bluegreen_wish", "bluegreen_lock", "bluegreen_unknown", "bluegreen_would_wait"})  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 

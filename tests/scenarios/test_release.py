@@ -153,6 +153,10 @@ def test_a_broken_release_is_put_back_and_the_message_says_all_that_the_person_o
 
 
 def test_a_change_of_the_environment_alone_is_swapped_in_and_put_back_when_it_breaks(bed: beds.Bed) -> None:
+    before = picture(bed)
+    planned = release(bed, "v3", "--check", environment={"WORD": "one"})
+    assert "14 steps planned" in planned.stdout
+    assert picture(bed) == before
     result = release(bed, "v3", environment={"WORD": "one"})
     assert result.returncode == 0, result.stdout
     assert answer(bed)["word"] == "one"
