@@ -38,13 +38,18 @@ if [ -n "$missing" ]; then
 fi
 
 wanted=$( (cat requirements-dev.txt; python3 --version) | sha256sum | cut -d' ' -f1)
-if [ "$(cat .venv/.wanted 2>/dev/null)" != "$wanted" ]; then
-    echo "setup: making a virtual environment in .venv"
-    rm -rf .venv
-    python3 -m venv .venv
-    .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt 2>build/pip.log || {
+(
+    flock 9 # two at once would build into each other
+    if [ "$(cat .venv/.wanted 2>/dev/null)" = "$wanted" ]; then exit 0; fi
+    if [ "$(.venv/bin/python --version 2>/dev/null)" != "$(python3 --version)" ]; then
+        echo "setup: making a virtual environment in .venv"
+        python3 -m venv --clear .venv
+    fi
+    echo "setup: installing requirements-dev.txt into .venv"
+    rm -f .venv/.wanted # an interrupted installation is gone on with
+    if ! TMPDIR=$PWD/build .venv/bin/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt >build/pip.log 2>&1; then
         cat build/pip.log >&2
         exit 1
-    }
+    fi
     echo "$wanted" >.venv/.wanted
-fi
+) 9>build/.setup.lock

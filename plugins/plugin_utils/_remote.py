@@ -44,7 +44,8 @@ class Hosts:
         if result.get("unreachable"):
             raise Lost(f"{host} does not answer: {result.get('msg', 'unreachable')}")
         if result.get("failed"):
-            raise Refusal(f"{host}: {result.get('msg') or result.get('module_stderr') or 'the module failed without a word'}")
+            words = (str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "exception", "module_stdout"))
+            raise Refusal(f"{host}: {next(filter(None, words), 'the module failed without a word')}")
         return result
 
     def observe(self, wishes: Sequence[Wish]) -> dict[str, HostState]:
