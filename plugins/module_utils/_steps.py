@@ -11,6 +11,7 @@ controller can say how far they are and notice an interrupt, and ``resume`` carr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass, replace
@@ -223,7 +224,7 @@ class _Walk:
                 who = ", ".join(map(_processes.describe, found.others)) or "a process that this user may not see"
                 raise _Failed(f"port {port} is free before the start", f"port {port} is held by {who}")
         name = _program.program_name(self.wish.service, member.slot)
-        path, kept = _observe.program_path(self.wish, member.slot), f"{self.wish.root}/{member.slot}/.previous-program"
+        path, kept = _observe.program_path(self.wish, member.slot), self._kept_program(member)
         before = _files.read(path)
         wanted = (_files.read(kept) or before or "") if step.restore else _program.program_file(self.wish, member.slot)
         known = self.client.process(name).state != "ABSENT"
@@ -237,6 +238,10 @@ class _Walk:
             self.client.add(name)
         self.client.start(name)
         return f"{name} with release {step.release}{', program file changed' if wanted != before else ''}"
+
+    def _kept_program(self, member: Member) -> str:
+        """Where the program file of before this swap waits for a put-back, until a release serves."""
+        return f"{self.wish.root}/{member.slot}/.previous-program"
 
     def _check(self, step: Step, member: Member) -> str:
         """Wait until the member is what an enabled one must be: see :meth:`_look`, N times in a row, same process."""
@@ -300,5 +305,7 @@ class _Walk:
         self._switch(step, member)
         place = _release.SlotPlace(self.wish.root, member.slot)
         place.settle(step.release)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._kept_program(member))
         _release.remember(self.wish.root, slot=member.slot, release=step.release, result="put back" if step.restore else "good")
         return f"serving {', '.join(step.serve)}"

@@ -483,3 +483,16 @@ def test_a_changed_program_file_waits_for_the_swap_and_comes_back_with_a_put_bac
     shop.bed.supervisorctl("update")
     assert shop.pids() == pids
     assert shop.releases() == {"blue": "v1", "green": "v1"}
+
+
+def test_a_put_back_leaves_a_program_file_that_its_own_swap_did_not_change(make_shop: MakeShop) -> None:
+    """What an earlier swap replaced is over once its release serves: nobody wants the stop signal of two releases ago."""
+    shop = make_shop(boot_timeout=1.0).released("v1")
+    path = Path(_observe.program_path(shop.wish, "green"))
+    shop.wish = altered(shop.wish, program={"stop_timeout": 7})
+    done = shop.swap("v2")
+    assert done.ok, words(done, shop)
+    before = path.read_text()
+    assert not shop.swap("v3", FAULT="broken").ok
+    assert path.read_text() == before
+    assert not shop.state("v2").slots["green"].pending
