@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _module
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _variables, _wish
 
 from tools.bed import PYTHON, environment
@@ -59,3 +61,24 @@ def test_ansible_doc_shows_every_module() -> None:
     result = subprocess.run(command, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert all(name.upper() in result.stdout.upper() for name in names)
+
+
+def argument_spec(module: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the module accepts, as it says to Ansible when it is run. An action's own module has none."""
+    found: list[dict[str, Any]] = [{}]
+    monkeypatch.setattr(_module, "main", lambda spec, _work: found.append(spec))
+    runpy.run_path(str(ROOT / "plugins" / "modules" / f"{module}.py"), run_name="__main__")
+    return found[-1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_modules_documentation_is_its_argument_spec(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = runpy.run_path(str(ROOT / "plugins" / "modules" / f"{module}.py"))
+    told = yaml.safe_load(source["DOCUMENTATION"])["options"]
+    spec = argument_spec(module, monkeypatch)
+    if module != "swap":  # there is only its action, which takes nothing
+        assert spec
+    kept = ("type", "elements", "choices", "default", "required")
+    assert {name: {key: rule[key] for key in kept if key in rule} for name, rule in told.items()} == {
+        name: {key: rule[key] for key in kept if key in rule} for name, rule in spec.items()
+    }
