@@ -40,7 +40,7 @@ def ansible_playbook() -> Path:
     if not mark.exists() or mark.read_text() != wanted:
         say(f"bench: making a virtual environment in {VENV.relative_to(ROOT)} ({', '.join(requirements())}) …")
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        pip = [VENV / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements()]
+        pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements()]
         done = subprocess.run(pip, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"pip failed:\n{done.stderr[-2000:]}")
@@ -103,7 +103,7 @@ def main() -> int:
     except KeyboardInterrupt:
         say("bench: interrupted; nothing is left behind")
         return 130
-    except (RuntimeError, TimeoutError) as error:
+    except (RuntimeError, TimeoutError, ValueError) as error:
         say(f"bench: {error}")
         return 1
     OUT.parent.mkdir(parents=True, exist_ok=True)

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import os
-import pwd
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from . import _files, _nginx, _observe, _program, _supervisor
+from . import _declare, _files, _nginx, _observe, _program, _supervisor
 from ._model import Refusal, Wish
 
 _Diff = Dict[str, str]
@@ -75,7 +74,7 @@ def balancer(wish: Wish, dry: bool = False) -> Installed:
     """The pools, the link and the switch."""
     link = _nginx.active_link(wish)
     before = _files.target(link)
-    done = _nginx.declare(wish, dry=dry)
+    done = _declare.declare(wish, dry=dry)
     after = _files.target(link) or (_nginx.first_target(wish) if dry else None)
     diffs = [
         {"before_header": path, "after_header": path, "before": done.before.get(path, ""), "after": text}
@@ -85,12 +84,3 @@ def balancer(wish: Wish, dry: bool = False) -> Installed:
     if before != after:
         diffs.append({"before_header": link, "after_header": link, "before": f"{before or ''}\n", "after": f"{after}\n"})
     return Installed(done.changed, tuple(diffs), reloaded=done.reloaded, running=done.running)
-
-
-def user_exists(name: str) -> bool:
-    """Whether the host has the user."""
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Dict, List, Tuple
 
-from . import _files, _install, _nginx, _observe, _processes, _program, _site, _sockets, _stage, _supervisor
+from . import _files, _nginx, _observe, _processes, _program, _site, _sockets, _stage, _supervisor, _users
 from ._model import Member, Refusal, Wish
 
 
@@ -26,7 +26,7 @@ def check(wish: Wish, role: str, dry: bool) -> Found:
     """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files."""
     findings: List[str] = []
     absent: List[str] = []
-    if wish.program.user and not _install.user_exists(wish.program.user):
+    if wish.program.user and not _users.exists(wish.program.user):
         findings.append(f"bluegreen_user: this host has no user {wish.program.user!r}.")
     for part, other in ((_check_supervisor, "nginx_upstream"), (_check_nginx, "supervisor_program")):
         if role != other:

@@ -9,20 +9,17 @@ release is written last. So whatever cuts a stage off, what it leaves is no rele
 
 from __future__ import annotations
 
-import contextlib
 import os
-import pwd
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Mapping, Optional, Tuple
 
-from . import _archive, _files, _program
+from . import _archive, _build, _files, _program, _users
+from ._build import Build
 from ._model import Refusal, Wish
 from ._release import Place, SlotPlace, releases
 
@@ -42,15 +39,6 @@ class Source:
     url: str = ""
     checksum: str = ""
     strip: int = 0
-
-
-@dataclass(frozen=True)
-class Build:
-    """``command`` runs in the release (or each slot's copy: ``in_slot``) as the service's user, for ``timeout`` seconds."""
-
-    command: Tuple[str, ...] = ()
-    in_slot: bool = False
-    timeout: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -80,16 +68,12 @@ def is_staged(wish: Wish, digest: str, build: Build) -> bool:
             f"release {wish.release} is already in {wish.root}/releases with other content ({record.get('source')}, now {digest}). "
             "Give the new content a new bluegreen_release."
         )
-    if record and record.get("build") != _build_words(build):
+    if record and record.get("build") != _build.words(build):
         raise Refusal(
             f"release {wish.release} is already in {wish.root}/releases, built with {record.get('build')!r}, now bluegreen_build is "
-            f"{_build_words(build)!r}. Give it a new bluegreen_release."
+            f"{_build.words(build)!r}. Give it a new bluegreen_release."
         )
     return bool(record) and all(SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.members)
-
-
-def _build_words(build: Build) -> str:
-    return " ".join(build.command) + (" (in each slot)" if build.in_slot and build.command else "")
 
 
 def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str]) -> Staged:
@@ -159,15 +143,15 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
         _archive.unpack(archive, content, source.name, source.strip)
         if build.command and not build.in_slot:
             os.chmod(draft, 0o711)
-            _give(content, wish.program.user)
-            _run_build(wish, build, content, environment, f"release {wish.release}")
-            _give(content, "")
+            _users.give(content, wish.program.user)
+            _build.run(wish, build, content, environment, f"release {wish.release}")
+            _users.give(content, "")
             _check_command(wish, content, source)
         elif not build.in_slot:
             _check_command(wish, content, source)
         os.chmod(content, 0o755)
         os.rename(content, pristine.release(wish.release))
-        pristine.write_record(wish.release, {"source": source.digest, "build": _build_words(build), "staged": round(time.time(), 3)})
+        pristine.write_record(wish.release, {"source": source.digest, "build": _build.words(build), "staged": round(time.time(), 3)})
     except OSError as error:
         raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
     finally:
@@ -216,12 +200,12 @@ def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, en
     final = slot.release(wish.release)
     try:
         shutil.copytree(pristine.release(wish.release), draft, symlinks=True)
-        _give(draft, wish.program.user)
+        _users.give(draft, wish.program.user)
         os.rename(draft, final)
         if build.command and build.in_slot:
             member = wish.member(slot.slot)
             own = {**environment, **_program.slot_variables(member, wish.service)}
-            _run_build(wish, build, final, own, f"release {wish.release} in slot {slot.slot}")
+            _build.run(wish, build, final, own, f"release {wish.release} in slot {slot.slot}")
             _check_command(wish, final, None)
         slot.write_record(wish.release, {"staged": round(time.time(), 3)})
     except OSError as error:
@@ -249,7 +233,7 @@ def _write_start(wish: Wish, slot: str, environment: Mapping[str, str]) -> bool:
     place = SlotPlace(wish.root, slot)
     text = _program.start_script(wish, wish.member(slot), environment, wish.release)
     waiting = place.start_path(wish.release, ".next-")
-    uid, gid = _owner(wish.program.user)
+    uid, gid = _users.owner(wish.program.user)
     if _files.read(place.start_path(wish.release)) == text:
         return _remove(waiting)
     path = waiting if place.current == wish.release else place.start_path(wish.release)
@@ -262,84 +246,3 @@ def _remove(path: str) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _owner(user: str) -> Tuple[Optional[int], Optional[int]]:
-    if not user or os.geteuid() != 0:
-        return None, None
-    entry = pwd.getpwnam(user)
-    return entry.pw_uid, entry.pw_gid
-
-
-def _give(folder: str, user: str) -> None:
-    """Make ``user`` (root if empty) the owner of everything below ``folder``; without root nothing changes hands."""
-    if os.geteuid() != 0:
-        return
-    uid, gid = _owner(user) if user else (0, 0)
-    for path, folders, files in os.walk(folder):
-        for name in [path, *(os.path.join(path, item) for item in folders + files)]:
-            os.lchown(name, uid or 0, gid or 0)
-
-
-def _run_build(wish: Wish, build: Build, folder: str, environment: Mapping[str, str], where: str) -> None:
-    """Run the build command in ``folder`` as the service's user; :class:`Refusal` with its last output if it fails."""
-    own: Dict[str, str] = {**os.environ, **environment, "BLUEGREEN_SERVICE": wish.service, "BLUEGREEN_RELEASE": wish.release}
-    user = wish.program.user
-    if user and os.geteuid() == 0:
-        own["HOME"] = pwd.getpwnam(user).pw_dir
-    with tempfile.TemporaryFile() as output:
-        try:
-            process = subprocess.Popen(
-                ["/bin/sh", "-c", build.command[0]] if len(build.command) == 1 else list(build.command),
-                cwd=folder,
-                env=own,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=_dropper(user),
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            raise Refusal(f"bluegreen_build: cannot run {build.command[0]!r} in {where}: {error}") from None
-        try:
-            code: Optional[int] = process.wait(build.timeout)
-        except subprocess.TimeoutExpired:
-            code = None
-        finally:
-            with contextlib.suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL)  # the build's own process group: what it left behind, too
-            process.wait()
-        if code == 0:
-            return
-        output.seek(0)
-        lines: List[str] = output.read().decode("utf-8", "replace").splitlines()[-20:]
-    how = f"took longer than bluegreen_build_timeout ({build.timeout:g} s)" if code is None else f"ended with exit status {code}"
-    raise Refusal(
-        f"bluegreen_build {_build_words(replace(build, in_slot=False))!r} {how} in {where}. "
-        + ("\n".join(["Its last lines:", *(f"  {_masked(line, environment)}" for line in lines)]) if lines else "It printed nothing.")
-    )
-
-
-def _masked(line: str, environment: Mapping[str, str]) -> str:
-    """The line without the values of the environment, any of which may be a secret; a letter or two hide nothing."""
-    for value in sorted(environment.values(), key=len, reverse=True):
-        for part in value.splitlines():
-            line = line.replace(part, "********") if len(part) > 3 else line
-    return line
-
-
-def _dropper(user: str) -> Optional[_Drop]:
-    return _Drop(user) if user and os.geteuid() == 0 else None
-
-
-class _Drop:
-    """Become ``user`` in the child, between fork and exec (subprocess's ``user=`` needs Python 3.9)."""
-
-    def __init__(self, user: str) -> None:
-        self._entry = pwd.getpwnam(user)
-        self._groups = os.getgrouplist(user, self._entry.pw_gid)
-
-    def __call__(self) -> None:
-        os.setgroups(self._groups)
-        os.setgid(self._entry.pw_gid)
-        os.setuid(self._entry.pw_uid)

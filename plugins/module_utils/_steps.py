@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from . import _files, _health, _nginx, _observe, _processes, _program, _release, _sockets
+from . import _declare, _files, _health, _nginx, _observe, _processes, _program, _release, _sockets
 from ._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 from ._supervisor import DEAD_STATES, Client, waits_for_nothing
 
@@ -141,7 +141,7 @@ class _Walk:
 
     def _declare(self, step: Step, _member: Member) -> Optional[str]:
         """Declare a pool that nobody foresaw: the one reload there is, before anything is touched."""
-        return "nginx reloaded" if _nginx.declare(self.wish, (frozenset(step.serve),)).reloaded else None
+        return "nginx reloaded" if _declare.declare(self.wish, (frozenset(step.serve),)).reloaded else None
 
     def _drain(self, step: Step, member: Member) -> str:
         """Wait until the balancer has no connection to the member, ``drain_timeout`` at most."""

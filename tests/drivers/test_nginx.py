@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _files, _install, _nginx, _pools, _site
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _declare, _files, _install, _nginx, _pools, _site
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal
 
 from tests.drivers.conftest import MakeShop
@@ -41,7 +41,7 @@ def contents(shop: Shop) -> dict[str, bytes]:
 
 
 def test_declaring_on_a_fresh_host_makes_pools_a_link_and_a_server(shop: Shop) -> None:
-    done = _nginx.declare(shop.wish)
+    done = _declare.declare(shop.wish)
     assert done.changed and done.reloaded
     state = _nginx.observe(shop.wish)
     assert state.loaded and not state.problem
@@ -52,16 +52,16 @@ def test_declaring_on_a_fresh_host_makes_pools_a_link_and_a_server(shop: Shop) -
 
 
 def test_declaring_again_changes_nothing_and_does_not_reload(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     workers, files = shop.workers(), files_of(shop)
-    done = _nginx.declare(shop.wish)
+    done = _declare.declare(shop.wish)
     assert not done.changed and not done.reloaded
     assert shop.workers() == workers
     assert files_of(shop) == files
 
 
 def test_the_log_that_proves_a_generation_stays_empty_whatever_clients_ask_for(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     (log,) = Path(_site.generation_file(shop.wish, "")).iterdir()
     with web(port_of(shop, "blue")):
         assert shop.ask("/", b"body").status == 200
@@ -71,11 +71,11 @@ def test_the_log_that_proves_a_generation_stays_empty_whatever_clients_ask_for(s
 
 
 def test_a_pool_that_a_swap_declared_stays_when_the_role_runs_again(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
-    done = _nginx.declare(shop.wish, (frozenset(),))
+    _declare.declare(shop.wish)
+    done = _declare.declare(shop.wish, (frozenset(),))
     assert done.reloaded
     workers = shop.workers()
-    assert not _nginx.declare(shop.wish).changed
+    assert not _declare.declare(shop.wish).changed
     assert shop.workers() == workers
     assert () in _nginx.observe(shop.wish).pools
 
@@ -84,7 +84,7 @@ def test_one_declaration_at_a_time_on_a_host(shop: Shop) -> None:
     """Two at once would judge each other's half-written files; here both end, one after the other, and both are served."""
     other = altered(shop.wish, site={"extra": "location = /which { return 200 two; }"})
     with ThreadPoolExecutor(2) as pool:
-        for job in [pool.submit(_nginx.declare, wish) for wish in (shop.wish, other, shop.wish, other)]:
+        for job in [pool.submit(_declare.declare, wish) for wish in (shop.wish, other, shop.wish, other)]:
             assert job.result(60).running
     assert not _nginx.test(shop.wish.nginx)
     assert _nginx.observe(shop.wish).loaded
@@ -94,7 +94,7 @@ def test_once_declared_no_request_meets_the_configuration_of_before(make_shop: M
     """The old workers answer for 100 ms after a reload (FACTS): it is not over before they take nothing new."""
     shop = make_shop(site={"location": "/app/"})
     for number in range(4):
-        _nginx.declare(altered(shop.wish, site={"extra": f"location = /which {{ return 200 {number}; }}"}))
+        _declare.declare(altered(shop.wish, site={"extra": f"location = /which {{ return 200 {number}; }}"}))
         assert {shop.ask("/which").text for _ in range(20)} == {str(number)}
 
 
@@ -110,7 +110,7 @@ def test_declaring_while_nginx_does_not_run_puts_the_files_in_place_for_its_star
     shop = make_shop(own_bed)
     os.kill(own_bed.nginx_pid, signal.SIGTERM)
     wait_until(lambda: not own_bed.nginx_pid)
-    done = _nginx.declare(shop.wish)
+    done = _declare.declare(shop.wish)
     assert done.changed and not done.running and not done.reloaded
     assert "nginx does not run" in _nginx.observe(shop.wish).problem
     own_bed.start_nginx()
@@ -122,7 +122,7 @@ def test_declaring_while_nginx_does_not_run_puts_the_files_in_place_for_its_star
 
 def test_a_switch_moves_the_next_request_with_no_reload(shop: Shop) -> None:
     with web(port_of(shop, "blue")), web(port_of(shop, "green"), "green"):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         workers = shop.workers()
         for slot in ("green", "blue") * 5:
             assert shop.serve(slot)
@@ -133,7 +133,7 @@ def test_a_switch_moves_the_next_request_with_no_reload(shop: Shop) -> None:
 
 def test_a_switch_to_a_pool_that_is_not_declared_is_refused(make_shop: MakeShop) -> None:
     shop = make_shop(slots=4)
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     with pytest.raises(Refusal, match="does not serve a pool of app1/blue, app1/green"):
         shop.serve("blue", "green")
     assert shop.serving() == {"blue", "green", "red", "grey"}
@@ -141,21 +141,21 @@ def test_a_switch_to_a_pool_that_is_not_declared_is_refused(make_shop: MakeShop)
 
 def test_a_switch_below_the_floor_is_refused(make_shop: MakeShop) -> None:
     shop = make_shop(slots=3, min_serving=3)
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     with pytest.raises(Refusal, match=r"refused to take app1/red out: 2 would serve, bluegreen_min_serving is 3"):
         shop.serve("blue", "green")
     assert shop.serving() == {"blue", "green", "red"}
 
 
 def test_a_switch_to_a_pool_that_the_workers_do_not_have_is_refused(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     workers = shop.workers()
     for path, text in _site.render(altered(shop.wish, site={"body_size": "1m"}), _nginx.declared(shop.wish)).items():
         _files.write(path, text, 0o644)  # written, as by somebody else, and not loaded
     with pytest.raises(Refusal, match="does not serve a pool"):
         shop.serve("green")
     assert shop.serving() == {"blue", "green"}
-    done = _nginx.declare(shop.wish)
+    done = _declare.declare(shop.wish)
     assert done.reloaded and shop.workers() != workers
     assert shop.serve("green")
 
@@ -166,7 +166,7 @@ def test_a_switch_before_the_installation_says_what_to_run(shop: Shop) -> None:
 
 
 def test_only_workers_that_loaded_the_files_count_as_serving_them(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     files = _site.render(altered(shop.wish, site={"read_timeout": 61}), _nginx.declared(shop.wish))
     new, old = _site.generation(files), _nginx.observe(shop.wish)
     assert old.loaded
@@ -187,17 +187,17 @@ def test_a_configuration_that_was_broken_before_is_refused_and_nothing_is_change
     (own_bed.path / "conf.d" / "other.conf").write_text("server { listen nonsense nonsense; }\n")
     before = contents(shop)
     with pytest.raises(Refusal, match=r"was broken before we came, nothing was changed: .*other\.conf"):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
     assert contents(shop) == before
     assert not Path(_site.state_dir(shop.wish)).exists()
 
 
 def test_when_our_configuration_is_refused_by_nginx_the_old_one_is_back_byte_for_byte_and_serves(shop: Shop) -> None:
     with web(port_of(shop, "blue")):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         before, workers = contents(shop), shop.workers()
         with pytest.raises(Refusal, match=r"refuses the new configuration, the old one was put back: .*nonsense"):
-            _nginx.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
+            _declare.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
         assert contents(shop) == before
         assert shop.workers() == workers
         assert _nginx.observe(shop.wish).loaded
@@ -207,25 +207,25 @@ def test_when_our_configuration_is_refused_by_nginx_the_old_one_is_back_byte_for
 def test_a_first_configuration_that_nginx_refuses_leaves_nothing(shop: Shop) -> None:
     before = contents(shop)
     with pytest.raises(Refusal, match="refuses the new configuration"):
-        _nginx.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
+        _declare.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
     assert contents(shop) == before
     assert not Path(_site.state_dir(shop.wish)).exists()
 
 
 def test_a_lost_link_is_made_again(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     Path(_nginx.active_link(shop.wish)).unlink()
-    assert _nginx.declare(shop.wish).changed
+    assert _declare.declare(shop.wish).changed
     assert shop.serving() == {"blue", "green"}
 
 
 def test_when_the_link_was_lost_a_refused_configuration_takes_nothing_else_with_it(own_bed: Bed, make_shop: MakeShop) -> None:
     shop = make_shop(own_bed)
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     Path(_nginx.active_link(shop.wish)).unlink()
     before = contents(shop)
     with pytest.raises(Refusal, match="refuses the new configuration"):
-        _nginx.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
+        _declare.declare(altered(shop.wish, site={"extra": "nonsense on;"}))
     assert {path for path in before if path not in contents(shop)} == set()
 
 
@@ -234,12 +234,12 @@ def test_when_a_reload_says_yes_and_loads_nothing_the_old_one_is_back_and_serves
     shop = make_shop(own_bed)
     (taken,) = free_ports(1)
     with web(port_of(shop, "blue")), socket.create_server(("127.0.0.1", taken)):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         before, workers = contents(shop), shop.workers()
         seconds = iter(range(10**9))
         with pytest.raises(Refusal, match=r"did not bring the new configuration into service .* bind\(\) to 127.0.0.1:\d+ failed"):
             # A clock that goes on by a second for 30 looks: the wait is over after 3 s.
-            _nginx.declare(altered(shop.wish, site={"listen": {"http": f"127.0.0.1:{taken}"}}), clock=lambda: next(seconds) / 30)
+            _declare.declare(altered(shop.wish, site={"listen": {"http": f"127.0.0.1:{taken}"}}), clock=lambda: next(seconds) / 30)
         assert contents(shop) == before
         assert shop.workers() == workers
         assert _nginx.observe(shop.wish).loaded
@@ -249,7 +249,7 @@ def test_when_a_reload_says_yes_and_loads_nothing_the_old_one_is_back_and_serves
 
 def test_an_nginx_that_is_not_there_is_said_so(shop: Shop) -> None:
     with pytest.raises(Refusal, match=r"the command /nowhere/nginx is not there\. Install nginx"):
-        _nginx.declare(altered(shop.wish, nginx={"command": ("/nowhere/nginx",)}))
+        _declare.declare(altered(shop.wish, nginx={"command": ("/nowhere/nginx",)}))
 
 
 def test_a_conf_dir_that_nginx_does_not_include_is_said_so(own_bed: Bed, make_shop: MakeShop) -> None:
@@ -257,7 +257,7 @@ def test_a_conf_dir_that_nginx_does_not_include_is_said_so(own_bed: Bed, make_sh
     (own_bed.path / "elsewhere").mkdir()
     seconds = iter(range(10**9))
     with pytest.raises(Refusal, match="included in the http block"):
-        _nginx.declare(altered(shop.wish, nginx={"conf_dir": f"{own_bed.path}/elsewhere"}), clock=lambda: next(seconds) / 5)
+        _declare.declare(altered(shop.wish, nginx={"conf_dir": f"{own_bed.path}/elsewhere"}), clock=lambda: next(seconds) / 5)
     assert [path.name for path in (own_bed.path / "elsewhere").iterdir()] == [".bluegreen.lock"]
 
 
@@ -265,7 +265,7 @@ def test_a_conf_dir_that_nginx_does_not_include_is_said_so(own_bed: Bed, make_sh
 
 
 def test_installing_again_never_moves_the_link(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     shop.serve("green")
     link = _files.target(_nginx.active_link(shop.wish))
     assert not _install.balancer(shop.wish).changed
@@ -275,32 +275,32 @@ def test_installing_again_never_moves_the_link(shop: Shop) -> None:
 
 
 def test_a_new_member_does_not_undo_a_drain(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     shop.serve("green")
     more = (*shop.wish.members, Member("app1", "red", {"http": free_ports(1)[0]}))
     shop.wish = replace(shop.wish, members=more, pool=more)
-    assert _nginx.declare(shop.wish).reloaded
+    assert _declare.declare(shop.wish).reloaded
     assert shop.serving() == {"green"}
     assert shop.serve("blue", "red"), "the pools of the new set are there"
 
 
 def test_a_removed_member_is_taken_out_of_the_pool_in_use_and_a_drained_one_stays_out(make_shop: MakeShop) -> None:
     shop = make_shop(slots=3)
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     shop.serve("green", "red")
     fewer = tuple(member for member in shop.wish.members if member.slot != "red")
     shop.wish = replace(shop.wish, members=fewer, pool=fewer)
-    assert _nginx.declare(shop.wish).changed
+    assert _declare.declare(shop.wish).changed
     assert shop.serving() == {"green"}
-    assert not _nginx.declare(shop.wish).changed
+    assert not _declare.declare(shop.wish).changed
 
 
 def test_a_serving_member_whose_port_changes_is_refused(shop: Shop) -> None:
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     before = contents(shop)
     moved = (replace(shop.wish.members[0], ports={"http": free_ports(1)[0]}), shop.wish.members[1])
     with pytest.raises(Refusal, match="give the new ports to a slot of another name"):
-        _nginx.declare(replace(shop.wish, members=moved, pool=moved))
+        _declare.declare(replace(shop.wish, members=moved, pool=moved))
     assert contents(shop) == before
 
 
@@ -310,7 +310,7 @@ def test_a_serving_member_whose_port_changes_is_refused(shop: Shop) -> None:
 def test_host_and_forwarded_headers_arrive_and_cookie_paths_are_changed(make_shop: MakeShop) -> None:
     shop = make_shop(site={"cookie_path": "/ /shop/"})
     with web(port_of(shop, "blue")):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         reply = shop.ask("/where?a=1", Host="www.example.org:8080", **{"X-Forwarded-For": "192.0.2.7"})
     headers = reply.body["headers"]
     assert reply.body["path"] == "/where?a=1"
@@ -324,7 +324,7 @@ def test_host_and_forwarded_headers_arrive_and_cookie_paths_are_changed(make_sho
 
 def test_a_websocket_is_upgraded_and_survives_a_switch(shop: Shop) -> None:
     with web(port_of(shop, "blue")), web(port_of(shop, "green"), "green"):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         with socket.create_connection(("127.0.0.1", shop.port), timeout=10) as client:
             key = base64.b64encode(bytes(16)).decode()
             upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13"
@@ -343,7 +343,7 @@ def test_every_named_port_is_served_on_a_listen_of_its_own(shop: Shop) -> None:
     listen = {"http": f"127.0.0.1:{listens[0]}", "ws": f"127.0.0.1:{listens[1]}"}
     wish = altered(replace(shop.wish, members=(member, other), pool=(member, other)), site={"listen": listen})
     with web(http, "http"), web(ws, "ws"):
-        _nginx.declare(wish)
+        _declare.declare(wish)
         assert ask(listens[0]).slot == "http"
         assert ask(listens[1]).slot == "ws"
 
@@ -354,7 +354,7 @@ def test_tls_is_served_with_the_users_certificate(shop: Shop, tmp_path: Path) ->
     subprocess.run([*make.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate], check=True, capture_output=True)
     wish = altered(shop.wish, site={"tls_certificate": str(certificate), "tls_key": str(key)})
     with web(port_of(shop, "blue")):
-        _nginx.declare(wish)
+        _declare.declare(wish)
         trust = ssl.create_default_context(cafile=str(certificate))
         with socket.create_connection(("127.0.0.1", shop.port), timeout=10) as plain, trust.wrap_socket(plain, server_hostname="127.0.0.1") as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -365,7 +365,7 @@ def test_tls_is_served_with_the_users_certificate(shop: Shop, tmp_path: Path) ->
 def test_a_body_larger_than_body_size_is_refused_by_nginx(make_shop: MakeShop) -> None:
     shop = make_shop(site={"body_size": "1k"})
     with web(port_of(shop, "blue")):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         assert shop.ask("/", b"x" * 1000).body["bytes"] == 1000
         assert shop.ask("/", b"x" * 2000).status == 413
 
@@ -373,7 +373,7 @@ def test_a_body_larger_than_body_size_is_refused_by_nginx(make_shop: MakeShop) -
 def test_a_location_prefix_leaves_the_rest_of_the_server_to_the_user(make_shop: MakeShop) -> None:
     shop = make_shop(site={"location": "/api/", "extra": "location = /mine { return 200 mine; }"})
     with web(port_of(shop, "blue")), web(port_of(shop, "green"), "green"):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         assert shop.ask("/api/x", b"body").body["path"] == "/api/x"
         assert shop.ask("/mine").text == "mine"
         assert shop.ask("/else").status == 404
@@ -381,7 +381,7 @@ def test_a_location_prefix_leaves_the_rest_of_the_server_to_the_user(make_shop: 
 
 def test_an_idle_time_below_a_second_is_one_that_nginx_takes(make_shop: MakeShop) -> None:
     shop = make_shop(site={"idle": 0.25})
-    assert _nginx.declare(shop.wish).reloaded
+    assert _declare.declare(shop.wish).reloaded
 
 
 # A server block of the user's own
@@ -396,8 +396,8 @@ def test_in_the_users_own_server_his_error_page_static_files_and_try_files_go_on
     for name, text in (("static/a.txt", "a file"), ("sorry.html", "sorry, back soon"), ("robots.txt", "robots")):
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(text)
-    _nginx.declare(shop.wish)
-    assert not _nginx.declare(shop.wish).changed, "a location that nobody includes yet is no fault"
+    _declare.declare(shop.wish)
+    assert not _declare.declare(shop.wish).changed, "a location that nobody includes yet is no fault"
     mine = shop.bed.path / "conf.d" / f"mine-{shop.wish.service}.conf"
     ours = reach.format(site=site, file=_site.location_file(shop.wish, "http"))
     mine.write_text(
@@ -407,7 +407,7 @@ def test_in_the_users_own_server_his_error_page_static_files_and_try_files_go_on
     try:
         os.kill(shop.bed.nginx_pid, signal.SIGHUP)
         wait_until(lambda: _nginx.observe(shop.wish).loaded, what="the user's server")
-        assert not _nginx.declare(shop.wish).changed
+        assert not _declare.declare(shop.wish).changed
         with web(port_of(shop, "blue")), web(port_of(shop, "green"), "green"):
             assert shop.ask("/").slot == "blue"
             assert shop.ask("/static/a.txt").text == "a file"

@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _nginx, _processes, _sockets
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _declare, _nginx, _processes, _sockets
 
 from tests.drivers.shop import PYTHON, Asking, Shop, free_ports, running, web
 from tools.bed import wait_until
@@ -76,7 +76,7 @@ def test_the_ports_of_a_program_are_known_wherever_it_went() -> None:
 def test_connections_of_the_balancer_are_told_from_others(shop: Shop, tmp_path: Path) -> None:
     hold = tmp_path / "go"
     port = shop.wish.member("blue").port
-    _nginx.declare(shop.wish)
+    _declare.declare(shop.wish)
     nginx = _nginx.processes(shop.wish.nginx)
 
     def count() -> tuple[int, int]:

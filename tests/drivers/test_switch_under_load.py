@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _files, _nginx, _site
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _declare, _files, _nginx, _site
 
 from tests.drivers.conftest import MakeShop
 from tests.drivers.shop import Load, Reply, Shop, read, web
@@ -28,7 +28,7 @@ def served(make_shop: MakeShop) -> Iterator[Shop]:
     """A service with a process on each port, and the pools in front."""
     shop = make_shop()
     with web(shop.wish.member("blue").port), web(shop.wish.member("green").port, "green"):
-        _nginx.declare(shop.wish)
+        _declare.declare(shop.wish)
         yield shop
 
 
