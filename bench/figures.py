@@ -140,9 +140,8 @@ def table(found: Mapping[str, Any]) -> list[str]:
         for way in WAYS:
             row = part[way]
             slot, release = row["slot"] / part["stock"]["slot"], row["release"] / part["stock"]["release"]
-            lines.append(
-                f"{_NAMES[way]:<36}{row['slot']:>8.3f}{slot:>8.3f}{row['first_slot']:>10.3f}{row['release']:>9.2f}{release:>8.2f}{row['reloads'] / found['rounds']:>9g}"
-            )
+            cells = f"{row['slot']:>8.3f}{slot:>8.3f}{row['first_slot']:>10.3f}{row['release']:>9.2f}{release:>8.2f}"
+            lines.append(f"{_NAMES[way]:<36}{cells}{row['reloads'] / found['rounds']:>9g}")
     lines += ["", "where our time goes (ssh): " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in found["ours"]["tasks"].items())]
     lines.append("the later slot on its host: " + ", ".join(f"{name} {seconds:.3f}" for name, seconds in found["ours"]["steps"].items()))
     lines += ["", *verdict(found)]
