@@ -42,13 +42,16 @@ exec {here}/.launch/"${{PWD##*/}}"
 """
 
 
-def start_script(wish: Wish, member: Member, environment: Mapping[str, str], release: str) -> str:
+def start_script(wish: Wish, member: Member, environment: Mapping[str, str], release: str, home: str = "") -> str:
     """The release's own start: exports, then ``exec`` of the command. It may hold secrets: mode 0700.
+
+    ``home`` is the user's: supervisor changes the user and leaves root's HOME in the environment.
 
     Every value reaches the process as written. Of the command's words only references to what is exported here are
     replaced; ``$$`` is a dollar sign.
     """
-    exports = {**environment, **slot_variables(member, wish.service), "BLUEGREEN_RELEASE": release}
+    of_user = {"HOME": home, "USER": wish.program.user, "LOGNAME": wish.program.user} if home else {}
+    exports = {**of_user, **environment, **slot_variables(member, wish.service), "BLUEGREEN_RELEASE": release}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     words = " ".join(_word(word, exports) for word in wish.program.command)
     return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, f"exec {words}", ""])

@@ -68,12 +68,19 @@ def is_staged(wish: Wish, digest: str, build: Build) -> bool:
             f"release {wish.release} is already in {wish.root}/releases with other content ({record.get('source')}, now {digest}). "
             "Give the new content a new bluegreen_release."
         )
-    if record and record.get("build") != _build.words(build):
-        raise Refusal(
-            f"release {wish.release} is already in {wish.root}/releases, built with {record.get('build')!r}, now bluegreen_build is "
-            f"{_build.words(build)!r}. Give it a new bluegreen_release."
-        )
-    return bool(record) and all(SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.members)
+    in_slots = [SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.members]
+    for found in (record, *in_slots):
+        if found and found.get("build", "") != _build_note(build, in_slot=found is not record):
+            raise Refusal(
+                f"release {wish.release} is already in {wish.root}, built with {found.get('build', '')!r}, now bluegreen_build is "
+                f"{_build.words(build)!r}. Give it a new bluegreen_release."
+            )
+    return bool(record) and all(in_slots)
+
+
+def _build_note(build: Build, in_slot: bool) -> str:
+    """What a record says of the build: it stands where the build ran, so one that failed in a slot can be mended."""
+    return _build.words(build) if build.in_slot == in_slot else ""
 
 
 def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str]) -> Staged:
@@ -151,7 +158,7 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
             _check_command(wish, content, source)
         os.chmod(content, 0o755)
         os.rename(content, pristine.release(wish.release))
-        pristine.write_record(wish.release, {"source": source.digest, "build": _build.words(build), "staged": round(time.time(), 3)})
+        pristine.write_record(wish.release, {"source": source.digest, "build": _build_note(build, in_slot=False), "staged": round(time.time(), 3)})
     except OSError as error:
         raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
     finally:
@@ -194,7 +201,9 @@ def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, en
     if slot.record(wish.release):
         return False
     if slot.current == wish.release and os.path.isdir(slot.release(wish.release)):
-        slot.write_record(wish.release, {"staged": round(time.time(), 3)})  # an earlier record was lost; the code runs
+        slot.write_record(
+            wish.release, {"build": _build_note(build, in_slot=True), "staged": round(time.time(), 3)}
+        )  # an earlier record was lost; the code runs
         return True
     draft = f"{slot.path}/.staging-{wish.release}"
     final = slot.release(wish.release)
@@ -207,7 +216,7 @@ def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, en
             own = {**environment, **_program.slot_variables(member, wish.service)}
             _build.run(wish, build, final, own, f"release {wish.release} in slot {slot.slot}")
             _check_command(wish, final, None)
-        slot.write_record(wish.release, {"staged": round(time.time(), 3)})
+        slot.write_record(wish.release, {"build": _build_note(build, in_slot=True), "staged": round(time.time(), 3)})
     except OSError as error:
         raise Refusal(f"cannot copy release {wish.release} to slot {slot.slot}: {error}.") from None
     finally:
@@ -224,14 +233,15 @@ def would_wait(wish: Wish, environment: Mapping[str, str]) -> Tuple[str, ...]:
         place.slot
         for place in places
         if place.current == wish.release
-        and _files.read(place.start_path(wish.release)) != _program.start_script(wish, wish.member(place.slot), environment, wish.release)
+        and _files.read(place.start_path(wish.release))
+        != _program.start_script(wish, wish.member(place.slot), environment, wish.release, _users.home(wish.program.user))
     )
 
 
 def _write_start(wish: Wish, slot: str, environment: Mapping[str, str]) -> bool:
     """Write the release's start in the slot; where the running one would change, beside it, for the swap to take."""
     place = SlotPlace(wish.root, slot)
-    text = _program.start_script(wish, wish.member(slot), environment, wish.release)
+    text = _program.start_script(wish, wish.member(slot), environment, wish.release, _users.home(wish.program.user))
     waiting = place.start_path(wish.release, ".next-")
     uid, gid = _users.owner(wish.program.user)
     if _files.read(place.start_path(wish.release)) == text:

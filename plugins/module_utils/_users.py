@@ -20,6 +20,11 @@ def exists(name: str) -> bool:
     return True
 
 
+def home(name: str) -> str:
+    """The user's home directory, '' for no user."""
+    return pwd.getpwnam(name).pw_dir if name else ""
+
+
 def owner(user: str) -> Tuple[Optional[int], Optional[int]]:
     if not user or os.geteuid() != 0:
         return None, None

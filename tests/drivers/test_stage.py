@@ -127,7 +127,7 @@ def test_other_content_under_the_same_name_is_refused(stage: Stage) -> None:
     before = snapshot(stage.root)
     with pytest.raises(Refusal, match=r"release v1 is already in .*/releases with other content .* Give the new content a new bluegreen_release\."):
         stage.stage(stage.source("other.tar.gz", **{"more.txt": "more"}))
-    with pytest.raises(Refusal, match=r"release v1 is already in .*/releases, built with ''"):
+    with pytest.raises(Refusal, match=r"release v1 is already in .*, built with ''"):
         stage.stage(command=("true",))
     assert snapshot(stage.root) == before
 
@@ -316,6 +316,14 @@ def test_a_build_in_a_slot_that_failed_once_can_succeed_later(stage: Stage) -> N
     flag.touch()
     assert stage.stage(command=command, in_slot=True).changed
     assert [(place / "done").exists() for place in stage.places()] == [False, True, True]
+
+
+def test_a_build_in_a_slot_that_failed_can_be_mended_under_the_same_name(stage: Stage) -> None:
+    with pytest.raises(Refusal):
+        stage.stage(command=("exit 3",), in_slot=True)
+    assert stage.stage(command=("echo mended > built",), in_slot=True).changed
+    with pytest.raises(Refusal, match="built with 'echo mended > built"):
+        stage.stage(command=("echo other > built",), in_slot=True)
 
 
 def test_a_build_that_takes_too_long_ends_with_all_its_processes(stage: Stage) -> None:
