@@ -224,7 +224,16 @@ class Bed:
             process.wait()
 
     def stop(self) -> None:
-        """End every process of ours: ssh's masters, what runs in sessions, then the servers with their programs."""
+        """End every process of ours; an impatient second Ctrl-C comes through when they are gone."""
+        impatience = {signal.SIGINT, signal.SIGTERM}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, impatience)
+        try:
+            self._end_all()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _end_all(self) -> None:
+        """ssh's masters, what runs in sessions, then the servers with their programs."""
         for control in (self.path / "run").glob("cp-*"):
             command = ["ssh", "-F", "/dev/null", "-o", f"ControlPath={control}", "-O", "exit", "127.0.0.1"]
             subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
