@@ -90,6 +90,18 @@ def test_a_release_under_load_loses_no_request(shop: Shop) -> None:
     assert {"blue v1", "green v2", "blue v2"} <= set(load.answered)
 
 
+def test_a_member_stays_in_when_the_one_that_would_have_to_serve_died_since_the_plan_was_made(shop: Shop) -> None:
+    """The members of a host travel in one call: between the first one's end and the second one's turn nobody plans."""
+    shop.released("v1")
+    shop.client.stop(f"{shop.wish.service}-green")
+    wait_until(lambda: not shop.pid("green"), what="the end of green")
+    outcome = shop.do("blue", "switch", serve=["green"])
+    assert outcome.failure
+    assert "refused to take app1/blue out: app1/green would have to serve and does not answer" in outcome.failure.seen
+    assert shop.serving() == {"blue", "green"}
+    assert shop.ask().slot == "blue"
+
+
 def test_a_first_release_and_a_dead_slot_need_no_drain(shop: Shop) -> None:
     shop.install()
     done = shop.swap("v1")
