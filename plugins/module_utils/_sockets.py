@@ -141,13 +141,13 @@ def connections(ports: Iterable[int], balancers: FrozenSet[int]) -> Dict[int, Tu
 
     On one machine both ends of a connection stand in the table: the server's end has the port as its own, the
     client's as the remote one. A server's end is the balancer's when a balancer process holds the client's end.
-    Where a balancer process hides its files from us, every connection counts as its own: better to wait than to cut.
+    Where a living balancer process hides its files from us, every connection counts as its own: better to wait than to cut.
     """
     ports = list(ports)
     table = sockets(ports, _BUSY)
     mine = held(balancers)
     clients = {(s.address, s.port) for s in table if s.remote_port in ports and s.inode in mine}
-    blind = not all(os.access(f"/proc/{pid}/fd", os.R_OK) for pid in balancers)
+    blind = any(not os.access(f"/proc/{pid}/fd", os.R_OK) and _processes.start_time(pid) for pid in balancers)
     found = {}
     for port in ports:
         ends = [(s.remote_address, s.remote_port) for s in table if s.port == port]
