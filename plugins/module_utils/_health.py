@@ -10,11 +10,26 @@ import http.client
 import socket
 import threading
 import time
-from typing import Iterator, Mapping, Optional, Tuple
+from dataclasses import replace
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from ._model import Health
 
 _BODY_LIMIT = 1 << 20  # bytes read of an answer; a health page is no download
+
+
+_ANSWER = ("path", "statuses", "body", "header")  # what a right answer is; no request header, which may be secret
+
+
+def answer(health: Health) -> Dict[str, Any]:
+    """The part of the expectation that belongs to a release, as its record keeps it."""
+    return {name: list(value) if isinstance(value, tuple) else value for name in _ANSWER for value in [getattr(health, name)]}
+
+
+def of_record(health: Health, expected: Mapping[str, Any]) -> Health:
+    """``health`` with the answer that another release was once found good by."""
+    known: Dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in expected.items() if name in _ANSWER}
+    return replace(health, **known)
 
 
 def judge(health: Health, status: int, headers: Mapping[str, str], body: str) -> Optional[str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, FrozenSet
+from typing import Callable, FrozenSet, Optional
 
 from . import _files, _health, _nginx, _processes, _program, _sockets
 from ._model import BalancerState, Health, HostState, Member, SlotState, Wish
@@ -43,15 +43,16 @@ def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerSta
     owners = {found.owner for found in listeners}
     owner = "foreign" if "foreign" in owners else "none" if "none" in owners else "own"
     counts = _sockets.connections(member.ports.values(), nginx).values()
+    release = _processes.running_release(process.pid, place.path) if process.pid else None
     healthy, seen = False, process.problem or f"supervisor says {process.state}"
     if process.pid and owner == "own":
         tries = _TRIES if member.id in balancer.serving else 1
-        healthy, seen = _ask(member, wish.health, tries, sleep)
+        healthy, seen = _ask(member, expectation(wish, member.slot, release), tries, sleep)
     return SlotState(
         state=process.state,
         pid=process.pid,
         uptime=process.uptime,
-        release=_processes.running_release(process.pid, place.path) if process.pid else None,
+        release=release,
         current=place.current,
         previous=place.previous,
         mark=place.mark(place.current),
@@ -71,7 +72,21 @@ def answers(wish: Wish, member: Member, client: Client, sleep: Callable[[float],
     process = client.process(_program.program_name(wish.service, member.slot))
     tree = _processes.tree(process.pid)
     own = all(_sockets.listener(port, member.address, tree).owner == "own" for port in member.ports.values())
-    return bool(process.pid) and own and _ask(member, wish.health, _TRIES, sleep)[0]
+    if not process.pid or not own:
+        return False
+    release = _processes.running_release(process.pid, SlotPlace(wish.root, member.slot).path)
+    return _ask(member, expectation(wish, member.slot, release), _TRIES, sleep)[0]
+
+
+def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:
+    """What a member with ``release`` must answer: for another release than the wished one, what it was found good by.
+
+    A body or header that names the release is right for that release only: without this every old member would look
+    ill during a swap, and none could be put back.
+    """
+    if not release or release == wish.release:
+        return wish.health
+    return _health.of_record(wish.health, SlotPlace(wish.root, slot).record(release).get("expected", {}))
 
 
 def health_port(member: Member, health: Health) -> int:

@@ -117,9 +117,15 @@ class SlotPlace(Place):
         if os.path.exists(kept):
             os.replace(kept, self.start_path(release))
 
-    def settle(self, release: str) -> None:
-        """The release is good here: what was kept to go back to another start of it is no longer needed."""
-        self.set_mark(release, GOOD)
+    def settle(self, release: str, expected: Dict[str, Any]) -> None:
+        """The release is good here, by the answers ``expected``: they hold for it when a later one expects others.
+
+        What was kept to go back to another start of it is no longer needed.
+        """
+        record = self.record(release)
+        good = {**record, "mark": GOOD, "expected": expected}
+        if record and record != good:
+            self.write_record(release, good)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.start_path(release, ".previous-"))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from . import _declare, _files, _health, _nginx, _observe, _processes, _program, _release, _sockets
-from ._model import Event, Failure, HostState, Member, Refusal, Step, Wish
+from ._model import Event, Failure, Health, HostState, Member, Refusal, Step, Wish
 from ._supervisor import DEAD_STATES, Client, waits_for_nothing
 
 _LOOK = 0.01  # seconds between looks at something that changes by itself
@@ -245,7 +245,7 @@ class _Walk:
 
     def _check(self, step: Step, member: Member) -> str:
         """Wait until the member is what an enabled one must be: see :meth:`_look`, N times in a row, same process."""
-        health = self.wish.health
+        health = self._health(step)
         end = self.clock.now() - step.elapsed + self.wish.boot_timeout
         streak, pid = step.resume.get("streak", 0), step.resume.get("pid", 0)
         delay = _LOOK
@@ -290,21 +290,28 @@ class _Walk:
             if found.owner == "foreign":
                 who = ", ".join(map(_processes.describe, found.others)) or "a process that this user may not see"
                 return f"port {port} is held by {who}, not by {name} (pid {process.pid}) alone", process.pid
-        healthy, seen = _health.check(member.address, _observe.health_port(member, self.wish.health), self.wish.health)
+        healthy, seen = self._ask(step, member)
         return ("" if healthy else seen), process.pid
 
     def _elsewhere(self, tree: frozenset[int], member: Member) -> str:
         ports = sorted(_sockets.listening_ports(tree) - set(member.ports.values()))
         return f"; its process listens on {', '.join(map(str, ports))}: does the command use $PORT?" if ports else ""
 
+    def _health(self, step: Step) -> Health:
+        return _observe.expectation(self.wish, step.slot, step.release)
+
+    def _ask(self, step: Step, member: Member) -> Tuple[bool, str]:
+        health = self._health(step)
+        return _health.check(member.address, _observe.health_port(member, health), health)
+
     def _enable(self, step: Step, member: Member) -> str:
         """Let the balancer serve the member again, after one more look: it may have died since its checks."""
         wrong, _pid = self._look(step, member)
         if wrong:
-            raise _Failed(_health.expectation(self.wish.health), wrong)
+            raise _Failed(_health.expectation(self._health(step)), wrong)
         self._switch(step, member)
         place = _release.SlotPlace(self.wish.root, member.slot)
-        place.settle(step.release)
+        place.settle(step.release, _health.answer(self._health(step)))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._kept_program(member))
         _release.remember(self.wish.root, slot=member.slot, release=step.release, result="put back" if step.restore else "good")

@@ -109,7 +109,7 @@ def test_a_putting_back_that_is_killed_at_any_rename_completes_by_doing_it_again
 def test_a_release_that_is_good_keeps_no_other_start(slot: _release.SlotPlace) -> None:
     Path(slot.start_path("v1", ".next-")).write_text("next v1\n")
     slot.point("v1")
-    slot.settle("v1")
+    slot.settle("v1", {})
     assert slot.mark("v1") == _release.GOOD
     slot.restore("v1")
     assert start(slot, "v1") == "next v1\n"

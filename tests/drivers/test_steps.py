@@ -102,6 +102,21 @@ def test_a_member_stays_in_when_the_one_that_would_have_to_serve_died_since_the_
     assert shop.ask().slot == "blue"
 
 
+def test_a_body_that_names_the_release_is_expected_of_that_release_only(shop: Shop) -> None:
+    """Else every old member would look ill during the swap, and none could be put back."""
+    plain = shop.wish
+    shop.wish = altered(plain, health={"body": '"v1"'})
+    shop.released("v1")
+    shop.wish = altered(plain, health={"body": '"v2"'})
+    assert all(slot.healthy for slot in shop.state("v2").slots.values())
+    assert shop.swap("v2").ok
+    shop.wish = altered(plain, boot_timeout=2.0, health={"body": "never said"})
+    done = shop.swap("v3")
+    assert [failure.step for failure in done.failures] == ["check"], words(done, shop)
+    assert shop.releases() == {"blue": "v2", "green": "v2"}
+    assert shop.serving() == {"blue", "green"}
+
+
 def test_a_first_release_and_a_dead_slot_need_no_drain(shop: Shop) -> None:
     shop.install()
     done = shop.swap("v1")
