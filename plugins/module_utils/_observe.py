@@ -69,13 +69,7 @@ def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerSta
 
 def answers(wish: Wish, member: Member, client: Client, sleep: Callable[[float], None] = time.sleep) -> bool:
     """Whether a member does its work now: its own process listens, and one of a few checks in a row is answered rightly."""
-    process = client.process(_program.program_name(wish.service, member.slot))
-    tree = _processes.tree(process.pid)
-    own = all(_sockets.listener(port, member.address, tree).owner == "own" for port in member.ports.values())
-    if not process.pid or not own:
-        return False
-    release = _processes.running_release(process.pid, SlotPlace(wish.root, member.slot).path)
-    return _ask(member, expectation(wish, member.slot, release), _TRIES, sleep)[0]
+    return slot_state(wish, member, client, _nginx.observe(wish), _nginx.processes(wish.nginx), sleep).healthy
 
 
 def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:

@@ -55,7 +55,7 @@ def answer(status: str = "200 OK", body: bytes = b"fine", *headers: str) -> byte
 
 
 def check(port: int, **wanted: object) -> tuple[bool, str]:
-    return _health.check("127.0.0.1", port, Health(**{"timeout": 2.0, **wanted}))  # type: ignore[arg-type]
+    return _health.check("127.0.0.1", port, Health(**{"timeout": 2.0, **wanted}))  # type: ignore[arg-type]  # each test gives values of the right types
 
 
 def test_the_expected_status_is_healthy() -> None:

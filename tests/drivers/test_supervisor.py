@@ -204,7 +204,7 @@ def locked_bed() -> Iterator[Bed]:
             return write(self, text)
 
         try:
-            Path.write_text = with_password  # type: ignore[method-assign, assignment]
+            Path.write_text = with_password  # type: ignore[method-assign, assignment]  # put back in the finally below
             bed.start_supervisor()
         finally:
             Path.write_text = write  # type: ignore[method-assign]
