@@ -1,0 +1,1 @@
+SEEDS = tuple(range(30))
