@@ -120,8 +120,10 @@ class Supervisor:
 class Wish:
     """What one host shall run, resolved and checked: all that the swap and its modules know of the user's variables.
 
-    ``members`` are this host's slots, ``pool`` all members that this host's nginx may serve.
-    It holds no secret: the environment goes straight into the launchers while staging.
+    ``members`` are this host's slots, none on a host that is only a balancer. ``pool`` are all members that this
+    host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
+    ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
+    this host's members. It holds no secret: the environment goes straight into the launchers while staging.
     """
 
     service: str
@@ -139,6 +141,13 @@ class Wish:
     drain_timeout: float = 30.0
     on_drain_timeout: str = "go_on"
     min_serving: int = 1
+    balancers: Tuple[str, ...] = ()
+    batches: Tuple[Tuple[str, ...], ...] = ()
+
+    @property
+    def others(self) -> Tuple[str, ...]:
+        """The balancers of this host's members that are other hosts."""
+        return tuple(name for name in self.balancers if name != self.host)
 
     def member(self, slot: str) -> Member:
         return next(m for m in self.members if m.slot == slot)
@@ -151,7 +160,8 @@ class SlotState:
     ``staged``: the wished release is complete in this slot. ``pending``: launcher or program file wait to be put in
     place. ``listener``: ``own``, ``none`` or ``foreign``, with ``holders`` naming who else holds the port.
     ``mark``: ``good`` or ``failed``, how the release ``current`` last ended here.
-    ``connections`` come from the balancer, ``others`` from elsewhere.
+    ``connections`` come from the host's own balancer, ``others`` from elsewhere. ``expected`` is the answer that the
+    running release was found good by, where that is another than the wished one's.
     """
 
     state: str
@@ -169,6 +179,7 @@ class SlotState:
     others: int = 0
     healthy: bool = False
     seen: str = ""
+    expected: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def running(self) -> bool:
@@ -177,50 +188,65 @@ class SlotState:
 
 @dataclass(frozen=True)
 class BalancerState:
-    """What one nginx serves: member ids of the active pool, the declared pools, and whether the workers have them."""
+    """What one nginx serves: name and member ids of the active pool, the declared pools' names, and whether the workers have them."""
 
     active: str = ""
     serving: Tuple[str, ...] = ()
-    pools: Tuple[Tuple[str, ...], ...] = ()
+    pools: Tuple[str, ...] = ()
     loaded: bool = False
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class HostState:
-    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch)."""
+    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one."""
 
     host: str
     time: float
     slots: Dict[str, SlotState]
-    balancer: BalancerState
+    balancer: Optional[BalancerState] = None
+
+    def serves(self, member: str) -> bool:
+        """Whether this host's nginx gives requests to the member."""
+        return self.balancer is not None and member in self.balancer.serving
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do with one member. ``serve`` is the wanted pool (switch), ``release`` the code (point, check).
+    """One thing to do on ``host``: with one member of its own, or, as a balancer, with several ``members`` at once.
 
-    ``restore`` says that the launcher and program file of before this swap come back, too.
-    ``elapsed`` and ``resume`` are filled in by the runner when a wait goes on in a further call.
+    ``release`` is the code (point, start, check, enable); ``restore`` says that launcher and program file of before
+    this swap come back, too. ``pools`` are the pools to declare, as sets of member ids. ``expected`` says what a member
+    answers rightly where that is not the wish's (switch: those who stay; enable: those who come). ``out_of`` are the
+    other hosts that said, after they switched, that they do not serve the member: without all of them it is not
+    stopped. ``elapsed`` and ``resume`` are filled in when a wait goes on in a further call.
     """
 
     name: str
     host: str
-    slot: str
-    serve: Tuple[str, ...] = ()
+    members: Tuple[str, ...]
     release: str = ""
     restore: bool = False
+    pools: Tuple[Tuple[str, ...], ...] = ()
+    expected: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    out_of: Tuple[str, ...] = ()
     elapsed: float = 0.0
     resume: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def member(self) -> str:
-        return f"{self.host}/{self.slot}"
+        """The members in words; the id, where there is one."""
+        return ", ".join(self.members)
+
+    @property
+    def slot(self) -> str:
+        """The slot of a step with one member."""
+        return self.members[0].partition("/")[2]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A step as it went: ``outcome`` is ``ok``, ``unchanged``, ``waiting``, ``overtime`` or ``failed``."""
+    """A step as it went on ``host``: ``outcome`` is ``ok``, ``unchanged``, ``waiting``, ``overtime`` or ``failed``."""
 
     step: str
     member: str
@@ -228,17 +254,22 @@ class Event:
     start: float
     seconds: float
     detail: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a member failed: what was expected, what was seen last, and the program's last log lines."""
+    """Why a step failed on ``host``: what was expected, what was seen last, and the program's last log lines.
+
+    ``member`` is the one at fault, '' if it is the host or no single one.
+    """
 
     member: str
     step: str
     expected: str
     seen: str
     log: Tuple[str, ...] = ()
+    host: str = ""
 
 
 def dump(value: Any) -> Dict[str, Any]:
@@ -266,7 +297,7 @@ def _part(key: str, value: Any) -> Any:
     if key in _PARTS and isinstance(value, Mapping):
         return load(_PARTS[key], value)
     if key in ("members", "pool"):
-        return tuple(load(Member, item) for item in value)
+        return tuple(load(Member, item) if isinstance(item, Mapping) else item for item in value)
     if key == "slots":
         return {name: load(SlotState, item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -9,14 +9,28 @@ import hashlib
 from typing import FrozenSet, Iterable, Tuple
 
 Pool = FrozenSet[str]
+_DIGITS = 12  # hexadecimal
 
 
 def name(members: Iterable[str]) -> str:
-    """The pool's name: a digest of its sorted members, so that equal sets have equal names on every balancer."""
-    return "p" + hashlib.sha256("\n".join(sorted(members)).encode()).hexdigest()[:12]
+    """The pool's name: a digest of the set, so that equal sets have equal names on every balancer."""
+    return changed("p" + "0" * _DIGITS, members)
 
 
-def foreseen(members: Iterable[str]) -> Tuple[Pool, ...]:
-    """The pools that a release needs: all, and all without one, for each member. With these no swap needs a reload."""
+def changed(pool: str, members: Iterable[str]) -> str:
+    """The name of the pool with these members taken out, or, those that are not in it, put in: at their cost, not the pool's."""
+    digest = int(pool[1:], 16)
+    for member in members:
+        digest ^= int.from_bytes(hashlib.sha256(member.encode()).digest()[: _DIGITS // 2], "big")
+    return f"p{digest:0{_DIGITS}x}"
+
+
+def foreseen(members: Iterable[str], batches: Iterable[Iterable[str]] = ()) -> Tuple[Pool, ...]:
+    """The pools that a release needs: all, all without one, for each member, and all without each batch.
+
+    With these no swap needs a reload.
+    """
     everyone = frozenset(members)
-    return (everyone, *(everyone - {member} for member in sorted(everyone)))
+    without = [frozenset([member]) for member in sorted(everyone)]
+    without += [batch for batch in map(frozenset, batches) if batch not in without]
+    return (everyone, *(everyone - leaving for leaving in without))
