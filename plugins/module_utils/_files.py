@@ -9,7 +9,8 @@ import contextlib
 import fcntl
 import os
 import tempfile
-from typing import Iterator, Optional
+import time
+from typing import Iterator, List, Optional
 
 from ._model import Refusal
 
@@ -43,9 +44,11 @@ def write(path: str, text: str, mode: int, owner: Optional[int] = None, group: O
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(draft)
+        if isinstance(error, OSError):  # a full disk, a quota: what stood there still does
+            raise Refusal(f"cannot write {path}: {error.strerror}. It is as it was.") from None
         raise
     return True
 
@@ -74,14 +77,52 @@ def link(to: str, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: str) -> Iterator[None]:
-    """One process at a time: an exclusive flock on ``path``, which the kernel releases when its holder dies."""
+def locked(path: str, patience: Optional[float] = None) -> Iterator[None]:
+    """One process at a time: an exclusive flock on ``path``, which the kernel releases when its holder dies.
+
+    :class:`Refusal` if it is not ours after ``patience`` seconds; None waits for ever.
+    """
+    handle = open_lock(path)
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise Refusal(f"cannot open the lock file {path}: {error.strerror}. Use become, or run hotswap.bluegreen.install.") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        flock(handle, path, fcntl.LOCK_EX, patience)
         yield
     finally:
         os.close(handle)
+
+
+def open_lock(path: str) -> int:
+    """The lock file, made if need be."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Refusal(f"cannot open the lock file {path}: {error.strerror}. Use become, or run hotswap.bluegreen.install.") from None
+
+
+def flock(handle: int, path: str, kind: int, patience: Optional[float]) -> None:
+    """Wait for a lock of ``kind`` on the open file. :class:`Refusal` names who has it after ``patience`` seconds."""
+    if patience is None:
+        fcntl.flock(handle, kind)
+        return
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                who = ", ".join(map(_command, _lockers(handle))) or "a process that this user may not see"
+                raise Refusal(f"{path} is still locked after {patience:g} s, by {who}. Wait for its end, or end it, and run again.") from None
+        time.sleep(0.02)
+
+
+def _lockers(handle: int) -> List[int]:
+    """The processes with a lock on the open file, as the kernel knows them: see proc_locks(5)."""
+    about = os.fstat(handle)
+    name = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+    rows = [line.split() for line in (read("/proc/locks") or "").splitlines()]
+    return sorted({int(row[4]) for row in rows if row[1] == "FLOCK" and row[5] == name and int(row[4]) > 0})
+
+
+def _command(pid: int) -> str:
+    words = " ".join((read(f"/proc/{pid}/cmdline") or "").replace("\0", " ").split())
+    return f"pid {pid} ({words[:80]})" if words else f"pid {pid}"

@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
-from typing import Mapping, Optional, Tuple
+from typing import Callable, Mapping, Optional, Tuple
 
 from . import _archive, _build, _files, _program, _users
 from ._build import Build
@@ -83,10 +83,11 @@ def _build_note(build: Build, in_slot: bool) -> str:
     return _build.words(build) if build.in_slot == in_slot else ""
 
 
-def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str]) -> Staged:
+def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str], may_go_on: Callable[[], None] = lambda: None) -> Staged:
     """Bring the release to this host: fetch, verify, unpack, build, copy to each slot, write each slot's start.
 
-    A second call with the same wish changes nothing.
+    A second call with the same wish changes nothing. ``may_go_on`` raises if a younger run came while this one built:
+    the starts it would write are the younger run's.
     """
     _check_root(wish)
     with _files.locked(f"{wish.root}/releases/.lock"):
@@ -100,6 +101,7 @@ def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, st
         if not complete:
             for member in wish.members:
                 copied = _copy_to_slot(wish, pristine, SlotPlace(wish.root, member.slot), build, environment) or copied
+        may_go_on()
         written = [m.slot for m in wish.members if _write_start(wish, m.slot, environment)]
         pending = tuple(m.slot for m in wish.members if SlotPlace(wish.root, m.slot).pending(wish.release))
         return Staged(new or copied or bool(written), new, pending)

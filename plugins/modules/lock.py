@@ -7,48 +7,66 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: lock
-short_description: Take, extend or release the lock of a service
+short_description: Take, extend, release, look at or break the lock of a service
 version_added: 0.1.0
 description:
   - One run at a time for a service, whatever the C(--limit). The lock is a lease with an owner and a fencing token, kept on the
-    service's first host; a dead owner's lease ends by itself.
-  - In a playbook this is an action that finds the host and sets the fact C(bluegreen_lock).
+    fleet's first balancer. It ends by that host's clock, so a dead owner's ends by itself.
+  - The token is written to every host of the fleet before anything is changed. A host refuses a run with an older one, so a run
+    that was thought dead and wakes up changes nothing.
+  - In a playbook this is an action for all hosts of the play at once. It finds the host that keeps the lock, waits for it as long as
+    C(bluegreen_lock_timeout) says, and sets the fact C(bluegreen_lock) for the tasks that follow.
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
 options:
   state:
-    description: V(held) takes it or fails naming its owner, V(extended) is a sign of life, V(released) gives it back, V(seen) only says who holds it.
+    description:
+      - V(held) takes it, or fails and names its owner. For a run that has it already it is V(extended).
+      - V(extended) keeps it for O(seconds) from now on. It never makes it end sooner.
+      - V(released) gives it back, if this run has it.
+      - V(seen) only says who holds it.
+      - V(broken) ends the lock of whoever holds it, with a O(reason). Every host then refuses that run, which is told who broke its lock and why.
+      - V(fenced) writes O(token) as the highest that this host has seen. The action does so on each host when it takes the lock.
     type: str
-    choices: [held, extended, released, seen]
+    choices: [held, extended, released, seen, broken, fenced]
     default: held
   reason:
-    description: Why, for whoever meets the lock.
+    description: Why, for whoever meets the lock. Required, and not empty, with O(state=broken).
     type: str
-    default: release
   until:
     description: V(swap) lets the swap that follows release it, V(released) keeps it for a task with O(state=released).
     type: str
     choices: [released, swap]
     default: released
+  seconds:
+    description:
+      - How long the lock lasts without a further sign of life.
+      - In a playbook the default is what staging may take on all hosts of the play, from C(bluegreen_build_timeout), the number of hosts and the forks.
+    type: float
+    default: 60
   wish:
     description: What the host shall run. The action fills it in.
     type: dict
   owner:
-    description: Who holds it. The action fills it in.
+    description: Who holds or breaks it. The action fills it in.
     type: dict
     default: {}
   token:
-    description: The lease to release. The action fills it in.
+    description: The lease that this run has, to extend or release; or the token to write. The action fills it in.
+    type: int
+    default: 0
+  above:
+    description: The highest token that a host of the fleet has seen; the lease's becomes a higher one. The action fills it in.
     type: int
     default: 0
   dead:
     description: Token of a lease whose owner is known to be gone. The action fills it in.
     type: int
     default: 0
-  seconds:
-    description: How long the lease lasts without a sign of life.
-    type: float
-    default: 60
+  shorten:
+    description: Whether O(state=extended) may make the lease end sooner than it would. The action fills it in.
+    type: bool
+    default: true
 attributes:
   check_mode:
     description: Only says who holds it.
@@ -63,9 +81,24 @@ EXAMPLES = r"""
   hotswap.bluegreen.lock:
     reason: release {{ bluegreen_release }}
 
+- name: Keep it for half an hour of migrations
+  hotswap.bluegreen.lock:
+    state: extended
+    seconds: 1800
+
 - name: Release the lock
   hotswap.bluegreen.lock:
     state: released
+
+- name: See who holds the lock
+  hotswap.bluegreen.lock:
+    state: seen
+  register: lock
+
+- name: Break the lock of a run that hangs, as the playbook hotswap.bluegreen.unlock does
+  hotswap.bluegreen.lock:
+    state: broken
+    reason: its controller lost power at noon
 """
 
 RETURN = r"""
@@ -74,46 +107,84 @@ lease:
   type: dict
   returned: success
 held_by:
-  description: The lease in words, if another run holds it.
+  description: Who holds the lock, why, since when and until when, in words; with O(state=broken) who held it. Empty if nobody does, or this run.
   type: str
+  returned: success
+overtaken:
+  description: With O(state=fenced), who came to this host with a higher token, in words; empty if nobody did.
+  type: str
+  returned: success
+highest:
+  description: With O(state=fenced), the highest token that this host has seen.
+  type: int
   returned: success
 """
 
 import time
+from dataclasses import asdict
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _lock, _module
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _fence, _hold, _lock, _module
 
 
 def work(module):
-    folder = _hold.lease_folder(_module.wish(module))
-    wanted = module.params
-    held_by = ""
-    if wanted["state"] == "seen" or module.check_mode:
-        lease = _lock.holder(folder)
-    elif wanted["state"] == "extended":
-        lease = _lock.extend(folder, wanted["token"], wanted["seconds"])
-    elif wanted["state"] == "released":
-        _lock.release(folder, wanted["token"])
-        lease = None
-    else:
-        try:
-            lease = _lock.acquire(folder, wanted["owner"], wanted["reason"], wanted["seconds"], wanted["dead"])
-        except _lock.Held as held:
-            lease, held_by = held.lease, _lock.describe(held.lease, time.time())
-    return {"changed": False, "lease": dict(lease.__dict__) if lease else {}, "held_by": held_by}
+    wish = _module.wish(module)
+    state = "seen" if module.check_mode else module.params["state"]
+    result = {"changed": False, "lease": {}, "held_by": "", **_STATES[state](module.params, wish, _hold.lease_folder(wish))}
+    if module.check_mode and module.params["state"] == "broken":
+        result["changed"] = bool(result["held_by"])
+    return result
+
+
+def _seen(_wanted, _wish, folder):
+    lease = _lock.holder(folder)
+    return {"lease": asdict(lease), "held_by": _lock.describe(lease, time.time())} if lease else {}
+
+
+def _held(wanted, wish, folder):
+    above = max(wanted["above"], _fence.highest(_hold.fence_folder(wish))[0])
+    reason = wanted["reason"] or "no reason given"
+    try:
+        return {"lease": asdict(_lock.acquire(folder, wanted["owner"], reason, wanted["seconds"], wanted["dead"], wanted["token"], above))}
+    except _lock.Held as held:
+        return {"lease": asdict(held.lease), "held_by": _lock.describe(held.lease, time.time())}
+
+
+def _extended(wanted, _wish, folder):
+    return {"lease": asdict(_lock.extend(folder, wanted["token"], wanted["seconds"], wanted["shorten"], wanted["above"]))}
+
+
+def _released(wanted, _wish, folder):
+    _lock.release(folder, wanted["token"])
+    return {}
+
+
+def _broken(wanted, wish, folder):
+    before = _lock.end(folder, wanted["owner"], wanted["reason"] or "", _fence.highest(_hold.fence_folder(wish))[0])
+    return {"changed": True, "lease": asdict(before[1]), "held_by": before[0]} if before else {}
+
+
+def _fenced(wanted, wish, _folder):
+    folder = _hold.fence_folder(wish)
+    late = _fence.raise_to(folder, wanted["token"], f"{_lock.who(wanted['owner'])}, {wanted['reason'] or 'no reason given'}")
+    return {"overtaken": late, "highest": _fence.highest(folder)[0]}
+
+
+_STATES = {"seen": _seen, "held": _held, "extended": _extended, "released": _released, "broken": _broken, "fenced": _fenced}
 
 
 if __name__ == "__main__":
     _module.main(
         {
-            "state": {"type": "str", "choices": ["held", "extended", "released", "seen"], "default": "held"},
-            "reason": {"type": "str", "default": "release"},
+            "state": {"type": "str", "choices": ["held", "extended", "released", "seen", "broken", "fenced"], "default": "held"},
+            "reason": {"type": "str"},
             "until": {"type": "str", "choices": ["released", "swap"], "default": "released"},
+            "seconds": {"type": "float", "default": 60},
             "wish": {"type": "dict"},
             "owner": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},
+            "above": {"type": "int", "default": 0},
             "dead": {"type": "int", "default": 0},
-            "seconds": {"type": "float", "default": 60},
+            "shorten": {"type": "bool", "default": True},
         },
         work,
     )

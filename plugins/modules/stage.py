@@ -81,8 +81,9 @@ def work(module):
         return {"changed": not complete or bool(pending), "needs_content": not complete, "pending": list(pending)}
     if not (complete or source.path or source.url):
         return {"changed": False, "needs_content": True, "pending": []}
-    _hold.hold(wish, module.params["token"], module.params["keeps_lease"], build.timeout * 3 + 600)
-    done = _stage.stage(wish, source, build, environment)
+    token, keeps_lease = module.params["token"], module.params["keeps_lease"]
+    _hold.begin(wish, token, keeps_lease, _hold.staging_seconds(build.timeout))
+    done = _stage.stage(wish, source, build, environment, lambda: _hold.hold(wish, token, keeps_lease=False))
     return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
 
 
