@@ -16,12 +16,14 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- variables: made by tools/variables.py -->", "<!-- end of variables -->"
 
+PLACE = ["balancers", "local_balancer", "balancers_absent", "address"]  # which host serves whom
+
 # role → (what it is, the variables it uses, those of them that are required)
 ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "supervisor_program": (
         "Install a supervisor program for each slot",
         "Installs one program file and one launcher a slot. A slot that runs is left alone; what would change it is said and left to the swap.",
-        ["service", "group", "root", "user", "slots", "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
+        ["service", "group", *PLACE, "root", "user", "slots", "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
          "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "min_serving",
          "supervisor_config", "supervisor_socket", "supervisor_program_dir"],
         ["service"],
@@ -29,7 +31,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "nginx_upstream": (
         "Install the pools, the link and the switch in nginx",
         "Installs the pools that a release needs, the link that names the one in use, and a server block or files to include in yours.",
-        ["service", "group", "slots", "protocols", "min_serving", "server", "listen", "server_name", "tls_certificate", "tls_key", "body_size",
+        ["service", "group", *PLACE, "serial", "slots", "protocols", "min_serving", "server", "listen", "server_name", "tls_certificate", "tls_key", "body_size",
          "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
          "upstream_keepalive", "upstream_idle", "upstream_max_fails", "nginx_command", "nginx_config", "nginx_conf_dir", "nginx_state_dir",
          "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],

@@ -68,7 +68,7 @@ def _emergencies(nginx: Nginx, since: int) -> str:
 
 def _wanted(wish: Wish, active: Tuple[Member, ...], extra: Tuple[_pools.Pool, ...]) -> Dict[str, Tuple[Member, ...]]:
     """The pools to declare, by name: the foreseen ones, ``extra``, and the one in use."""
-    pools = [*_pools.foreseen(member.id for member in wish.pool), *extra]
+    pools = [*_pools.foreseen((member.id for member in wish.pool), wish.batches), *extra]
     found = {_pools.name(pool): tuple(member for member in wish.pool if member.id in pool) for pool in pools}
     return {**found, **({_pools.name(member.id for member in active): active} if active else {})}
 

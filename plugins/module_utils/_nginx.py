@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import subprocess
-from typing import Dict, FrozenSet, Optional, Tuple
+from typing import Callable, Dict, FrozenSet, Iterable, Optional, Tuple
 
 from . import _files, _pools, _processes, _site, _users
 from ._model import BalancerState, Member, Nginx, Refusal, Wish, load
@@ -102,7 +102,7 @@ def observe(wish: Wish) -> BalancerState:
     return BalancerState(
         active=active,
         serving=tuple(sorted(member.id for member in pools.get(active, ()))),
-        pools=tuple(sorted(tuple(sorted(member.id for member in pool)) for pool in pools.values())),
+        pools=tuple(sorted(pools)),
         loaded=not problem and loaded(wish, generation),
         problem=problem,
     )
@@ -123,26 +123,37 @@ def test(nginx: Nginx) -> Optional[str]:
     return "; ".join(told) or f"exit status {result.returncode}"
 
 
-def switch(wish: Wish, serve: _pools.Pool) -> bool:
-    """Let the balancer serve exactly ``serve`` from its next request on: one rename. False if it did already.
+class Undeclared(Exception):
+    """The serving configuration lacks the pool of these members."""
 
-    Guards, under the balancer's file lock: the pool is declared and in the running workers, and no member leaves it
-    if fewer than ``min_serving`` would stay.
+    def __init__(self, pool: _pools.Pool) -> None:
+        super().__init__(", ".join(sorted(pool)) or "nobody")
+        self.pool = pool
+
+
+def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), guard: Callable[[_pools.Pool], None] = lambda _stay: None) -> bool:
+    """Let the balancer serve, from its next request on, without ``leave`` and with ``enter``: one rename. False if it did already.
+
+    What else it serves stays as it is, whoever changed it last. Guards, all under the balancer's file lock: no member
+    leaves it if fewer than ``min_serving`` would stay, or if ``guard`` refuses those who would (:class:`Refusal`); the
+    pool is in the running workers (:class:`Undeclared`).
     """
     with _files.locked(f"{_site.state_dir(wish)}/.lock"):
         state = observe(wish)
         if state.problem:
             raise Refusal(state.problem)
-        name = _pools.name(serve)
-        if name == state.active:
+        serving = frozenset(state.serving)
+        serve = (serving - frozenset(leave)) | frozenset(enter)
+        if serve == serving:
             return False
-        if name not in declared(wish) or not state.loaded:
-            raise Refusal(f"nginx does not serve a pool of {', '.join(sorted(serve)) or 'nobody'}: run hotswap.bluegreen.install.")
-        if set(state.serving) - serve and len(serve) < wish.min_serving:
-            raise Refusal(
-                f"refused to take {', '.join(sorted(set(state.serving) - serve))} out: {len(serve)} would serve, bluegreen_min_serving is {wish.min_serving}"
-            )
-        return _files.link(f"pools/{name}", active_link(wish))
+        gone = serving - serve
+        if gone:
+            if len(serve) < wish.min_serving:
+                raise Refusal(f"refused to take {', '.join(sorted(gone))} out: {len(serve)} would serve, bluegreen_min_serving is {wish.min_serving}")
+            guard(serve)
+        if not state.loaded or _pools.name(serve) not in state.pools:
+            raise Undeclared(serve)
+        return _files.link(f"pools/{_pools.name(serve)}", active_link(wish))
 
 
 def blocked_folder(wish: Wish) -> Optional[str]:

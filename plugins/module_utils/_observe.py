@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, FrozenSet, Optional
+from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
 
 from . import _files, _health, _nginx, _processes, _program, _sockets
-from ._model import BalancerState, Health, HostState, Member, SlotState, Wish
+from ._model import Health, HostState, Member, SlotState, Wish
 from ._release import SlotPlace
 from ._supervisor import Client
 
@@ -26,15 +26,16 @@ def program_pending(wish: Wish, slot: str) -> bool:
     return _files.read(program_path(wish, slot)) != _program.program_file(wish, slot)
 
 
-def host(wish: Wish, client: Client, sleep: Callable[[float], None] = time.sleep) -> HostState:
-    """All of the host. The health of a running member is asked; of a dead one it is known."""
-    balancer = _nginx.observe(wish)
-    nginx = _nginx.processes(wish.nginx)
-    slots = {m.slot: slot_state(wish, m, client, balancer, nginx, sleep) for m in wish.members}
+def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = time.sleep) -> HostState:
+    """All of the host. The health of a running member is asked; of a dead one it is known. ``client`` is needed where there are members."""
+    balancer = _nginx.observe(wish) if wish.pool else None
+    nginx = _nginx.processes(wish.nginx) if wish.pool else frozenset()
+    serving = frozenset(balancer.serving) if balancer else frozenset()
+    slots = {m.slot: slot_state(wish, m, client, serving, nginx, sleep) for m in wish.members if client}
     return HostState(wish.host, time.time(), slots, balancer)
 
 
-def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerState, nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
+def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
     """One slot, from supervisor, /proc, its directory and its health path."""
     place = SlotPlace(wish.root, member.slot)
     process = client.process(_program.program_name(wish.service, member.slot))
@@ -42,11 +43,11 @@ def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerSta
     listeners = [_sockets.listener(port, member.address, tree) for port in member.ports.values()]
     owners = {found.owner for found in listeners}
     owner = "foreign" if "foreign" in owners else "none" if "none" in owners else "own"
-    counts = _sockets.connections(member.ports.values(), nginx).values()
+    connections = _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx)
     release = _processes.running_release(process.pid, place.path) if process.pid else None
     healthy, seen = False, process.problem or f"supervisor says {process.state}"
     if process.pid and owner == "own":
-        tries = _TRIES if member.id in balancer.serving else 1
+        tries = _TRIES if member.id in serving or wish.others else 1
         healthy, seen = _ask(member, expectation(wish, member.slot, release), tries, sleep)
     return SlotState(
         state=process.state,
@@ -60,16 +61,27 @@ def slot_state(wish: Wish, member: Member, client: Client, balancer: BalancerSta
         pending=place.pending(wish.release) or program_pending(wish, member.slot),
         listener=owner,
         holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
-        connections=sum(balancers for balancers, _ in counts),
-        others=sum(others for _, others in counts),
+        connections=connections,
+        others=max(0, _sockets.incoming(member.ports.values()) - connections),
         healthy=healthy,
         seen=seen,
+        expected=_unlike(wish, place.record(release or place.current).get("expected", {})),
     )
 
 
+def _unlike(wish: Wish, expected: Dict[str, Any]) -> Dict[str, Any]:
+    """The answer of a record, {} if it is what the wish expects as well."""
+    return expected if expected and _health.of_record(wish.health, expected) != wish.health else {}
+
+
 def answers(wish: Wish, member: Member, client: Client, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Whether a member does its work now: its own process listens, and one of a few checks in a row is answered rightly."""
-    return slot_state(wish, member, client, _nginx.observe(wish), _nginx.processes(wish.nginx), sleep).healthy
+    """Whether a member of this host does its work now: its own process listens, and one of a few checks in a row is answered rightly."""
+    return slot_state(wish, member, client, frozenset([member.id]), _nginx.processes(wish.nginx), sleep).healthy
+
+
+def answers_from_here(member: Member, health: Health, sleep: Callable[[float], None] = time.sleep) -> Tuple[bool, str]:
+    """Whether a member of any host answers this one rightly, as a balancer needs it; and what was seen."""
+    return _ask(member, health, _TRIES, sleep)
 
 
 def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:
@@ -88,7 +100,7 @@ def health_port(member: Member, health: Health) -> int:
     return member.ports[health.port] if health.port else member.port
 
 
-def _ask(member: Member, health: Health, tries: int, sleep: Callable[[float], None]) -> tuple[bool, str]:
+def _ask(member: Member, health: Health, tries: int, sleep: Callable[[float], None]) -> Tuple[bool, str]:
     healthy, seen = False, ""
     for attempt in range(tries):
         if attempt:

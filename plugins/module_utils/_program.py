@@ -29,7 +29,7 @@ def program_name(service: str, slot: str) -> str:
 def slot_variables(member: Member, service: str) -> Dict[str, str]:
     """What every launcher exports, and a command may refer to as ``$PORT`` or ``${PORT}``; BLUEGREEN_RELEASE comes too."""
     named = {f"PORT_{_PORT_NAME.sub('_', name).upper()}": str(port) for name, port in member.ports.items()}
-    return {"PORT": str(member.port), **named, "BLUEGREEN_SERVICE": service, "BLUEGREEN_SLOT": member.slot}
+    return {"PORT": str(member.port), **named, "BLUEGREEN_SERVICE": service, "BLUEGREEN_SLOT": member.slot, "BLUEGREEN_ADDRESS": member.address}
 
 
 def launcher(root: str, slot: str) -> str:

@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Set, Tuple
+from typing import FrozenSet, Iterable, Iterator, List, Set, Tuple
 
 from . import _processes, _sockdiag
 
@@ -136,24 +136,28 @@ def _holders(inodes: Set[int], known: FrozenSet[int]) -> Tuple[int, ...]:
     return tuple(sorted(pid for pid in _processes.parents() if pid not in known and not inodes.isdisjoint(_inodes(pid))))
 
 
-def connections(ports: Iterable[int], balancers: FrozenSet[int]) -> Dict[int, Tuple[int, int]]:
-    """For each port: (connections from the processes ``balancers``, connections from elsewhere).
+def outgoing(places: Iterable[Tuple[str, int]], processes: FrozenSet[int]) -> int:
+    """How many connections the processes have to these addresses and ports, wherever those are.
 
-    On one machine both ends of a connection stand in the table: the server's end has the port as its own, the
-    client's as the remote one. A server's end is the balancer's when a balancer process holds the client's end.
-    Where a living balancer process hides its files from us, every connection counts as its own: better to wait than to cut.
+    Where a living one of them hides its files from us, every connection from this machine counts as its own: better to
+    wait than to cut.
     """
-    ports = list(ports)
-    table = sockets(ports, _BUSY)
-    mine = held(balancers)
-    clients = {(s.address, s.port) for s in table if s.remote_port in ports and s.inode in mine}
-    blind = any(not os.access(f"/proc/{pid}/fd", os.R_OK) and _processes.start_time(pid) for pid in balancers)
-    found = {}
-    for port in ports:
-        ends = [(s.remote_address, s.remote_port) for s in table if s.port == port]
-        from_balancer = len(ends) if blind else sum(end in clients for end in ends)
-        found[port] = (from_balancer, len(ends) - from_balancer)
-    return found
+    wanted = frozenset(places)
+    table = [s for s in sockets({port for _, port in wanted}, _BUSY) if (s.remote_address, s.remote_port) in wanted]
+    if _hidden(processes):
+        return len(table)
+    mine = held(processes)
+    return sum(s.inode in mine for s in table)
+
+
+def incoming(ports: Iterable[int]) -> int:
+    """How many connections from anywhere the ports of this machine have."""
+    wanted = frozenset(ports)
+    return sum(s.port in wanted for s in sockets(wanted, _BUSY))
+
+
+def _hidden(processes: FrozenSet[int]) -> bool:
+    return any(not os.access(f"/proc/{pid}/fd", os.R_OK) and _processes.start_time(pid) for pid in processes)
 
 
 def listening_ports(pids: FrozenSet[int]) -> Set[int]:

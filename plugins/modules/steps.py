@@ -81,7 +81,8 @@ def work(module):
     steps = [] if module.check_mode else [load(Step, step) for step in module.params["steps"]]
     if steps:
         _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
-    outcome = _steps.run(wish, _supervisor.connect(wish.supervisor), steps, module.params["slice"])
+    client = _supervisor.connect(wish.supervisor) if wish.members else None  # a host may be a balancer only
+    outcome = _steps.run(wish, client, steps, module.params["slice"])
     return {
         "changed": any(event.outcome in ("ok", "overtime") for event in outcome.events),
         "events": [dump(event) for event in outcome.events],

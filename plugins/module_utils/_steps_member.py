@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps on a member's own host: stop, point, start, check. Each guards itself here, on the spot.
+
+A member is stopped and started only while every balancer is switched away, started only on a free port, and called
+healthy only when its own process listens, runs the release and answered rightly N times in a row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import FrozenSet, List, Tuple
+
+from . import _files, _health, _nginx, _observe, _processes, _program, _release, _sockets
+from ._frame import LOOK, Failed, Frame
+from ._model import Health, Member, Refusal, Step, Wish
+from ._supervisor import DEAD_STATES, Client, waits_for_nothing
+
+_SETTLE = 0.2  # seconds a process must be old before a signal is sure to reach it (FACTS: lost before exec)
+_STOP_SPARE = 5.0  # seconds on top of stopwaitsecs: supervisor's own SIGKILL, and the kernel's cleaning up
+
+
+def must_be_out(wish: Wish, member: Member) -> None:
+    """:class:`Refusal` if this host's nginx may give the member a request."""
+    if wish.pool and member.id in _nginx.observe(wish).serving:
+        raise Refusal(f"{member.id} still gets requests from its balancer {wish.host}; it is not touched.")
+
+
+class MemberSteps:
+    """The steps of the slots of one host."""
+
+    def __init__(self, wish: Wish, client: Client, frame: Frame) -> None:
+        self.wish = wish
+        self.client = client
+        self.frame = frame
+
+    def _member(self, step: Step) -> Member:
+        return self.wish.member(step.slot)
+
+    def _must_be_out(self, step: Step, member: Member) -> None:
+        """:class:`Refusal` unless every balancer says that it does not serve the member: ours is looked at, the others have told the controller."""
+        must_be_out(self.wish, member)
+        silent = sorted(set(self.wish.others) - set(step.out_of))
+        if silent:
+            raise Refusal(f"{member.id} may still get requests from {', '.join(silent)}, which did not say that it is out; it is not touched.")
+
+    def note_failure(self, step: Step, error: Exception) -> List[str]:
+        """Mark the release, where the member failed with it; the program's last log lines."""
+        if step.name in ("start", "check") and step.release:
+            _release.SlotPlace(self.wish.root, step.slot).set_mark(step.release, _release.FAILED)
+            _release.remember(self.wish.root, slot=step.slot, release=step.release, result="failed", why=str(error))
+        return self.client.log(_program.program_name(self.wish.service, step.slot)) if step.name in ("stop", "start", "check") else []
+
+    def stop(self, step: Step) -> str:
+        """Stop the program; done when supervisor says so, every process of its tree is gone and its ports are free."""
+        member = self._member(step)
+        self._must_be_out(step, member)
+        name = _program.program_name(self.wish.service, member.slot)
+        process = self.client.process(name)
+        known = tuple((pid, start) for pid, start in step.resume.get("pids", ())) or _processes.identities(_processes.tree(process.pid))
+        end = self.frame.clock.now() - step.elapsed + self.wish.program.stop_timeout + _STOP_SPARE
+        if not step.resume:
+            self._let_settle(process.pid)
+            self.client.stop(name)
+        while True:
+            process = self.client.process(name)
+            left = _processes.alive(known)
+            busy = [port for port in member.ports.values() if _sockets.listener(port, member.address, frozenset(left)).owner != "none"]
+            if waits_for_nothing(process) and not left and not busy:
+                return f"{len(known)} process{'es' if len(known) != 1 else ''} gone, port free"
+            seen = self._what_is_left(member, process.state, left)
+            if self.frame.clock.now() >= end:
+                raise Failed(f"{name} stopped, all its processes gone and its port free within {self.wish.program.stop_timeout} s", seen)
+            if process.state == "RUNNING" and waits_for_nothing(process) is False and not left:
+                self.client.stop(name)  # somebody, or autorestart, started it again
+            self.frame.pause(f"{seen}, of {self.wish.program.stop_timeout} s", pids=[list(pair) for pair in known])
+
+    def _let_settle(self, pid: int) -> None:
+        ticks = os.sysconf("SC_CLK_TCK")
+        start = _processes.start_time(pid) if pid else 0
+        while start and time.clock_gettime(time.CLOCK_BOOTTIME) - start / ticks < _SETTLE:
+            self.frame.clock.sleep(LOOK)
+
+    def _what_is_left(self, member: Member, state: str, left: Tuple[int, ...]) -> str:
+        holders = [pid for port in member.ports.values() for pid in _sockets.listener(port, member.address, frozenset()).others]
+        words = [f"supervisor says {state}"]
+        if left:
+            words.append(f"still there: {', '.join(map(_processes.describe, left))}")
+        if holders:
+            words.append(f"port held by {', '.join(map(_processes.describe, holders))}")
+        return "; ".join(words)
+
+    def point(self, step: Step) -> str:
+        """Make ``step.release`` the slot's current one; ``restore`` brings back the start it had before this swap."""
+        member = self._member(step)
+        place = _release.SlotPlace(self.wish.root, member.slot)
+        before = place.current
+        if step.restore:
+            place.restore(step.release)
+            if before != step.release:
+                _files.link(step.release, f"{place.path}/current")
+        else:
+            place.point(step.release)
+        return f"{before or 'nothing'} → {step.release}"
+
+    def start(self, step: Step) -> str:
+        """Put the program file in place if it changed, and start the program; :meth:`_check` waits for it."""
+        member = self._member(step)
+        self._must_be_out(step, member)
+        for port in member.ports.values():
+            found = _sockets.listener(port, member.address, frozenset())
+            if found.owner != "none":
+                who = ", ".join(map(_processes.describe, found.others)) or "a process that this user may not see"
+                raise Failed(f"port {port} is free before the start", f"port {port} is held by {who}")
+        name = _program.program_name(self.wish.service, member.slot)
+        path, kept = _observe.program_path(self.wish, member.slot), self._kept_program(member)
+        before = _files.read(path)
+        wanted = (_files.read(kept) or before or "") if step.restore else _program.program_file(self.wish, member.slot)
+        known = self.client.process(name).state != "ABSENT"
+        if wanted != before or not known:
+            if before and not step.restore:
+                _files.write(kept, before, 0o600)
+            _files.write(path, wanted, 0o644)
+            self.client.reread()
+            if known:
+                self.client.remove(name)
+            self.client.add(name)
+        self.client.start(name)
+        return f"{name} with release {step.release}{', program file changed' if wanted != before else ''}"
+
+    def _kept_program(self, member: Member) -> str:
+        """Where the program file of before this swap waits for a put-back, until a release serves."""
+        return f"{self.wish.root}/{member.slot}/.previous-program"
+
+    def check(self, step: Step) -> str:
+        """Wait until the member is what an enabled one must be: see :meth:`_look`, N times in a row, same process."""
+        member = self._member(step)
+        health = self._health(step, member)
+        end = self.frame.clock.now() - step.elapsed + self.wish.boot_timeout
+        streak, pid = step.resume.get("streak", 0), step.resume.get("pid", 0)
+        delay = LOOK
+        while True:
+            wrong, now = self._look(step, member)
+            streak = 0 if wrong or now != pid else streak
+            pid = now
+            if not wrong:
+                streak += 1
+                if streak >= health.successes:
+                    wrong = self._not_yet_running(member, pid)
+                    if not wrong:
+                        if self.wish.others:  # no balancer of this host enables it: from here on it is theirs
+                            self.settle(step, member)
+                        return f"{streak} × {_health.expectation(health).split(' within')[0]}"
+            seen = wrong or f"{streak} of {health.successes} checks in a row"
+            if self.frame.clock.now() >= end:
+                raise Failed(f"{_health.expectation(health)}, within bluegreen_boot_timeout ({self.wish.boot_timeout:g} s)", seen)
+            delay = health.interval if streak else min(delay * 1.5, max(health.interval, LOOK))
+            self.frame.pause(f"{seen}, of {self.wish.boot_timeout:g} s", delay, streak=streak, pid=pid)
+
+    def _not_yet_running(self, member: Member, pid: int) -> str:
+        process = self.client.process(_program.program_name(self.wish.service, member.slot))
+        if process.state == "RUNNING" and process.pid == pid:
+            return ""
+        return f"healthy, and supervisor says {process.state} (startsecs is {self.wish.program.start_seconds})"
+
+    def _look(self, step: Step, member: Member) -> Tuple[str, int]:
+        """(what is wrong or '', the process's pid). What can only get worse raises at once."""
+        name = _program.program_name(self.wish.service, member.slot)
+        process = self.client.process(name)
+        if process.state in DEAD_STATES:
+            raise Failed(f"{name} runs", f"supervisor says {process.state}: {process.problem or 'it ended'}")
+        if not process.pid:
+            return f"supervisor says {process.state}: {process.problem or 'no process'}", 0
+        release = _processes.running_release(process.pid, f"{self.wish.root}/{member.slot}")
+        if release != step.release:
+            return f"its process runs release {release or '(not known yet)'}, not {step.release}", process.pid
+        tree = _processes.tree(process.pid)
+        for port in member.ports.values():
+            found = _sockets.listener(port, member.address, tree)
+            if found.owner == "none":
+                return f"nobody listens on port {port}{self._elsewhere(tree, member)}", process.pid
+            if found.owner == "foreign":
+                who = ", ".join(map(_processes.describe, found.others)) or "a process that this user may not see"
+                return f"port {port} is held by {who}, not by {name} (pid {process.pid}) alone", process.pid
+        healthy, seen = self._ask(step, member)
+        return ("" if healthy else seen), process.pid
+
+    def _elsewhere(self, tree: FrozenSet[int], member: Member) -> str:
+        ports = sorted(_sockets.listening_ports(tree) - set(member.ports.values()))
+        return f"; its process listens on {', '.join(map(str, ports))}: does the command use $PORT?" if ports else ""
+
+    def _health(self, step: Step, member: Member) -> Health:
+        return _observe.expectation(self.wish, member.slot, step.release)
+
+    def _ask(self, step: Step, member: Member) -> Tuple[bool, str]:
+        health = self._health(step, member)
+        return _health.check(member.address, _observe.health_port(member, health), health)
+
+    def must_be_right(self, step: Step, member: Member) -> None:
+        """:class:`Failed` unless the member is, at this moment, what an enabled one must be."""
+        wrong, _pid = self._look(step, member)
+        if wrong:
+            raise Failed(_health.expectation(self._health(step, member)), wrong, member.id)
+
+    def settle(self, step: Step, member: Member) -> None:
+        """The release is good here; what was kept to go back to is no longer needed."""
+        _release.SlotPlace(self.wish.root, member.slot).settle(step.release, _health.answer(self._health(step, member)))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._kept_program(member))
+        _release.remember(self.wish.root, slot=member.slot, release=step.release, result="put back" if step.restore else "good")
