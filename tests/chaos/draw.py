@@ -5,6 +5,7 @@ A case is drawn so that the fault leaves somebody who can serve: what goes wrong
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ class Case:
     balancers: int  # separate balancers
     apps: int
     slots: int  # of each app host
+    standby: bool  # whether the second slot is a backup
     fault: str
     target: str  # the host that is hit; for a broken release, host/slot
     moment: Moment
@@ -79,6 +81,15 @@ class Case:
     def members(self) -> tuple[str, ...]:
         return tuple(f"{host}/{slot}" for host in self.app_hosts for slot, _ in SLOTS[: self.slots])
 
+    def pool(self, host: str) -> list[str]:
+        """The members that a balancer serves when all are well."""
+        return sorted(member for member in self.members if host in self.balancer_hosts or member.startswith(f"{host}/"))
+
+    def floor(self, host: str) -> int:
+        """How many members it always serves: min_serving as a number."""
+        wished = self.min_serving
+        return math.ceil(len(self.pool(host)) * int(wished.rstrip("%")) / 100) if isinstance(wished, str) else wished
+
     @property
     def is_broken(self) -> bool:
         """Whether the release itself is what is wrong."""
@@ -89,7 +100,7 @@ class Case:
         where = f" on {self.target} {self.moment}" if self.target and not self.is_broken else f" on {self.target}" if self.target else f" {self.moment}"
         lasting = "" if "disconnected" not in self.fault else f", for {self.lasts:g} s" if self.lasts else ", until the run has ended"
         return (
-            f"seed {self.seed}: {self.apps} app hosts x {self.slots} slot{'s' if self.slots > 1 else ''}, {front}; "
+            f"seed {self.seed}: {self.apps} app hosts x {self.slots} slot{'s' if self.slots > 1 else ''}{', one a backup' if self.standby else ''}, {front}; "
             f"fault: {self.fault}{'' if self.fault == 'none' else where}{lasting}; "
             f"on_failure {self.on_failure}, serial {self.serial}, min_serving {self.min_serving}, {self.stop} stop"
         )
@@ -108,25 +119,27 @@ def draw(seed: int) -> Case:
     slots = dice.choice([1, 2]) if topology == BALANCERS else 2
     apps = 3 if carried or slots == 1 else dice.choice([2, 3])
     widest = apps if topology == OWN else apps - 1 - carried
-    serial = dice.choice([width for width in (1, 1, 2, "50%") if _width(width, apps) <= widest])
-    if topology == OWN:
-        min_serving: int | str = dice.choice([1, "50%"])
+    widths: list[int | str] = [1, 1, 2, "50%"]
+    serial = dice.choice([width for width in widths if _width(width, apps) <= widest])
+    if topology != BALANCERS:  # each host's own nginx has two members
+        floors: list[int | str] = [1, "50%"]
     else:
-        left = (apps - _width(serial, apps)) * slots
-        min_serving = dice.choice([1, left, *(["50%"] if left * 2 >= apps * slots else [])])
+        left = apps * slots - _width(serial, apps)  # one member of each host of a batch is out at a time
+        floors = [1, left, *(["50%"] if left * 2 >= apps * slots else [])]
     case = Case(
         seed=seed,
         topology=topology,
         balancers=balancers,
         apps=apps,
         slots=slots,
+        standby=slots == 2 and dice.choice([True, False]),
         fault=fault,
         target="",
         moment=_moment(dice, apps * slots),
         lasts=dice.choice([0.0, round(dice.uniform(1, 6), 1)]),
         on_failure=dice.choice(["stop", "host", "fleet"]),
         serial=serial,
-        min_serving=min_serving,
+        min_serving=dice.choice(floors),
         stop=dice.choice(["graceful", "abrupt"]),
     )
     return Case(**{**case.__dict__, "target": _target(dice, case)})

@@ -158,12 +158,16 @@ class Load:
     def over(self) -> bool:
         return self._end.is_set() or time.monotonic() > self._deadline
 
+    def stop(self) -> None:
+        """No new request from now on; what is under way is answered until the block ends."""
+        self._end.set()
+
     def __enter__(self) -> Load:
         self._thread.start()
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._end.set()
+        self.stop()
         self._thread.join(PATIENCE + 10)
 
     async def _run(self) -> None:

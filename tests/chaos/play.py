@@ -1,0 +1,111 @@
+"""A playbook under way: its lines as they come, signals to it, and nothing of it left at the end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from tools.bed import end
+
+_BEGINS = re.compile(r"\S+/\S+.*?\s\s+(\w+)\s.*…$")  # the line of a step that begins
+_MARK = "HOTSWAP_CHAOS_RUN"
+
+
+class Moment:
+    """Says yes at the n-th line that begins a step."""
+
+    def __init__(self, step: str, nth: int) -> None:
+        self._step, self._left = step, nth
+
+    def __call__(self, line: str) -> bool:
+        begins = _BEGINS.match(line)
+        self._left -= bool(begins and begins[1] == self._step)
+        return self._left <= 0 and bool(self._step)
+
+
+class Play:
+    """A playbook under way: its lines with the time at which they came, and what is to be done at one of them."""
+
+    def __init__(self, name: str, command: Sequence[str], folder: Path, settings: Mapping[str, str], moment: Callable[[str], bool]) -> None:
+        """``moment`` is asked about each line; at its first yes :attr:`reached` is set."""
+        self.name = name
+        self.mark = uuid.uuid4().hex
+        self.began = time.monotonic()
+        self.lines: list[str] = []
+        self._moment = moment
+        self.reached = threading.Event()
+        self._process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**settings, _MARK: self.mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name="play")
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self.lines.append(f"{time.monotonic() - self.began:7.2f}  {line}")
+            if not self.reached.is_set() and self._moment(line):
+                self.reached.set()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def over(self) -> bool:
+        return self._process.poll() is not None
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def tail(self, lines: int = 40) -> str:
+        return "".join(self.lines[-lines:])
+
+    @property
+    def changed(self) -> int:
+        return sum(int(number) for number in re.findall(r"\bchanged=(\d+)", self.output))
+
+    def send(self, sign: signal.Signals, group: bool) -> None:
+        """``group``: to all of the session, as a terminal does; else to ansible-playbook alone."""
+        (os.killpg if group else os.kill)(self.pid, sign)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit status, None if it does not end in time."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def processes(self) -> list[int]:
+        """All that it started and that still runs here, connections of ssh that outlive it included."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                if f"{_MARK}={self.mark}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+        return found
+
+    def finish(self) -> None:
+        """End whatever is left of it."""
+        for pid in self.processes():
+            end(pid, 3)
+        self._process.wait(10)
+        self._reader.join(10)
