@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 
 class ActionModule(ActionBase):
@@ -24,10 +26,23 @@ class ActionModule(ActionBase):
         role = self._task.args.get("role", "release")
         try:
             _task.refuse_keywords(self, "preflight")
-            wish = _task.resolve(self, variables, role).wish
+            resolved = _fleet.resolve(self, variables, role)
         except Refusal as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
-        found = self._execute_module("hotswap.bluegreen.preflight", {"role": role, "wish": dump(wish)}, task_vars=variables)
+        if resolved is None:
+            facts = {"bluegreen_wish": {}, "bluegreen_unknown": []}
+            return {**result, "changed": False, "ansible_facts": facts, "msg": "this host has nothing to do with the service"}
+        wish = resolved.wish
+        try:
+            found = self._look(wish, role, variables)
+        except AnsibleConnectionFailure as error:
+            if not (resolved.rollout.max_unreachable and wish.members):
+                raise
+            why = f"{wish.host} is unreachable: {error}"
+            self._display.warning(f"{why}; it is left out, as bluegreen_max_unreachable allows.")
+            return {**result, "changed": False, "msg": why, "ansible_facts": {"bluegreen_unreachable": why}}
+        except (Refusal, Lost) as error:
+            return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if found.get("failed") or found.get("unreachable"):
             return {**result, **found, "msg": f"{found.get('msg')}\nNothing was changed."}
         absent = found["absent"]
@@ -36,6 +51,24 @@ class ActionModule(ActionBase):
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
             return {**result, "failed": True, "msg": "\n".join([*findings, f"Nothing was changed.{advice}"])}
-        result["ansible_facts"] = {"bluegreen_wish": dump(wish), "bluegreen_unknown": absent}
+        result["ansible_facts"] = {"bluegreen_wish": dump(wish), "bluegreen_unknown": absent, "bluegreen_unreachable": ""}
         result["changed"] = False
         return result
+
+    def _look(self, wish: Wish, role: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """What the module finds on this host; the first host of the service lets the balancers be looked at that the play does not have."""
+        found: dict[str, Any] = self._execute_module("hotswap.bluegreen.preflight", {"role": role, "wish": dump(wish)}, task_vars=variables)
+        elsewhere = _fleet.balancers_beyond(self, variables, role)
+        if found.get("failed") or found.get("unreachable") or not elsewhere:
+            return found
+        if role != "release":
+            names = " and ".join(balancer.host for balancer in elsewhere)
+            self._display.warning(f"{names}: not in this play, so nothing is installed there.")
+            return found
+        hosts = _remote.Hosts(self, variables)
+        known = {balancer.host: balancer for balancer in elsewhere}
+        answers = hosts.all(list(known), lambda host: hosts.module(host, "preflight", {"role": role, "wish": dump(known[host])}))
+        for host, answer in answers.items():
+            for kind in ("findings", "absent"):
+                found[kind] = [*found[kind], *(f"{host}: {text}" for text in answer[kind])]
+        return found

@@ -15,7 +15,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _source, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _source, _task, _wish
 
 _UNTOUCHED = "Nothing that serves was touched."
 
@@ -29,7 +29,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         try:
-            resolved = _task.resolve(self, variables)
+            resolved = _fleet.resolve(self, variables)
+            left_out = _task.left_out(variables, str(variables["inventory_hostname"]))
+            if resolved is None or not resolved.wish.members or left_out:
+                return {**result, "skipped": True, "skip_reason": left_out or "this host runs no member of the service"}
             if self._task.check_mode and _task.unknown(variables, resolved.wish.host):
                 return {**result, "changed": True, "msg": f"would stage release {resolved.wish.release}"}
             lock = _task.lock(variables)

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _lease, _progress, _remote, _runner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _lease, _progress, _remote, _runner, _task
 
 
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.swap): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset()
+    _VALID_ARGS = frozenset({"verdict"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -28,41 +29,49 @@ class ActionModule(ActionBase):
         began = time.monotonic()
         try:
             _task.refuse_keywords(self, "swap")
-            wishes = _task.wishes(variables)
+            later = _is_later(self._task.args.get("verdict", "now"))
+            fleet = _fleet.of(self, variables)
         except Refusal as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
+        for host, why in fleet.topology.absent.items():
+            self._display.warning(f"{host} is left out: {why} (bluegreen_balancers_absent)")
         try:
-            done = self._preview(wishes, variables) if self._task.check_mode else self._swap(wishes, variables)
+            done = self._preview(fleet, variables) if self._task.check_mode else self._swap(fleet, variables)
         except (Refusal, _runner.Lost, _runner.Abandoned) as error:
             return {**result, "failed": True, "msg": str(error)}
         result |= _report(done)
         result["seconds"] = round(time.monotonic() - began, 3)
         if not done.ok and not self._task.check_mode:
-            message = _runner.message(done, wishes[0].service, wishes[0].release)
+            message = _runner.message(done, fleet.wishes)
             self._display.display(message)
-            result |= {"failed": True, "msg": message}
+            result |= {"failed": not later, "msg": message, "booked": _runner.booked(done)}
+        if later:
+            result["ansible_facts"] = {"bluegreen_verdict": result.get("booked", {})}
         return result
 
-    def _swap(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:
+    def _swap(self, fleet: _fleet.Fleet, variables: dict[str, Any]) -> _runner.Result:
         held = _task.lock(variables)
-        lock = held or _lease.take(self, variables, f"swap of release {wishes[0].release}", _lease.PATIENCE)
+        lock = held or _lease.take(self, variables, f"swap of release {fleet.release}", _lease.PATIENCE)
+        left_out = lock.get("left_out", {})
+        wishes = [wish for wish in fleet.wishes if wish.host not in left_out]
+        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure)
         try:
-            remote = _remote.Hosts(self, variables, lock["token"], next(wish for wish in wishes if wish.host == lock["host"]))
-            return _runner.swap(wishes, remote, self._teller(), _controller_lives(os.getppid()), self._display.v)
+            remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
+            return _runner.swap(wishes, remote, self._teller(), policy, _controller_lives(os.getppid()), self._display.v)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
 
-    def _preview(self, wishes: list[Wish], variables: dict[str, Any]) -> _runner.Result:
+    def _preview(self, fleet: _fleet.Fleet, variables: dict[str, Any]) -> _runner.Result:
         remote = _remote.Hosts(self, variables)
-        known = [wish for wish in wishes if not _task.unknown(variables, wish.host)]
-        states = remote.observe(known) if known else {}
-        for wish in wishes:
+        known = {wish.host: wish for wish in fleet.wishes if not _task.unknown(variables, wish.host)}
+        states = remote.all(list(known), lambda host: remote.observe(known[host]))
+        for wish in fleet.wishes:
             for text in _task.unknown(variables, wish.host):
                 self._display.display(f"{wish.host}: not known before hotswap.bluegreen.install: {text}")
             waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
             states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
-        done = _runner.preview(wishes, states)
+        done = _runner.preview(fleet.wishes, states, _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure))
         tell = self._teller()
         for step in done.planned:
             tell(step)
@@ -79,7 +88,13 @@ class ActionModule(ActionBase):
         return tell
 
 
-def _controller_lives(parent: int) -> Any:
+def _is_later(when: Any) -> bool:
+    if when not in ("now", "later"):
+        raise Refusal(f"verdict is {when!r}; now or later is expected.")
+    return bool(when == "later")
+
+
+def _controller_lives(parent: int) -> Callable[[], None]:
     """Stops the walk when ansible-playbook is gone: on some versions this process would run on, unseen."""
 
     def proceed() -> None:
@@ -91,9 +106,10 @@ def _controller_lives(parent: int) -> Any:
 
 def _bare(wish: Wish) -> HostState:
     """A host on which nothing is installed yet."""
-    members = tuple(sorted(member.id for member in wish.pool))
-    pools = (members, *(tuple(other for other in members if other != member) for member in members))
-    return HostState(wish.host, 0.0, {member.slot: SlotState("ABSENT") for member in wish.members}, BalancerState("", members, pools, True))
+    everyone = tuple(sorted(member.id for member in wish.pool))
+    pools = tuple(map(_pools.name, _pools.foreseen(everyone, wish.batches)))
+    balancer = BalancerState(_pools.name(everyone), everyone, pools, True) if everyone else None
+    return HostState(wish.host, 0.0, {member.slot: SlotState("ABSENT") for member in wish.members}, balancer)
 
 
 def _assume_staged(state: HostState, waiting: Collection[str]) -> HostState:
@@ -106,18 +122,29 @@ def _assume_staged(state: HostState, waiting: Collection[str]) -> HostState:
 
 
 def _report(done: _runner.Result) -> dict[str, Any]:
+    members = {f"{host}/{name}": _member(done, host, name) for host, state in done.states.items() for name in state.slots}
     return {
         "changed": done.changed,
         "events": [dump(event) for event in done.events],
         "failures": [dump(failure) for failure in done.failures],
+        "lost": done.lost,
         "planned": [f"{step.member} {step.name}" for step in done.planned],
-        "members": {f"{host}/{name}": _member(state, name) for host, state in done.states.items() for name in state.slots},
+        "members": members,
         "reloads": done.reloads,
+        "calls": done.calls,
         "walks": done.walks,
     }
 
 
-def _member(state: HostState, slot: str) -> dict[str, Any]:
-    seen = state.slots[slot]
-    serving = f"{state.host}/{slot}" in state.balancer.serving
-    return {"release": seen.release, "state": seen.state, "pid": seen.pid, "healthy": seen.healthy, "serving": serving}
+def _member(done: _runner.Result, host: str, slot: str) -> dict[str, Any]:
+    seen = done.states[host].slots[slot]
+    serving = sorted(name for name, state in done.states.items() if state.serves(f"{host}/{slot}"))
+    return {
+        "release": seen.release,
+        "state": seen.state,
+        "pid": seen.pid,
+        "healthy": seen.healthy,
+        "serving": bool(serving),
+        "balancers": serving,
+        "lost": host in done.lost,
+    }

@@ -28,6 +28,8 @@ class Installed:
 
 def programs(wish: Wish, dry: bool = False) -> Installed:
     """Directories, launchers and program files of this host's slots. A program that supervisor knows is not touched."""
+    if not wish.members:
+        return Installed(False)
     # Before supervisor is installed a check can still say what will be there.
     client = None if dry and not os.path.exists(wish.supervisor.config) else _supervisor.connect(wish.supervisor)
     diffs: List[_Diff] = [diff for diff in [_directory(wish, folder, mode, dry) for folder, mode in _directories(wish)] if diff]
@@ -72,6 +74,8 @@ def _put(path: str, text: str, mode: int, dry: bool) -> List[_Diff]:
 
 def balancer(wish: Wish, dry: bool = False) -> Installed:
     """The pools, the link and the switch."""
+    if not wish.pool:
+        return Installed(False)
     link = _nginx.active_link(wish)
     before = _files.target(link)
     done = _declare.declare(wish, dry=dry)

@@ -26,19 +26,20 @@ def check(wish: Wish, role: str, dry: bool) -> Found:
     """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files."""
     findings: List[str] = []
     absent: List[str] = []
-    if wish.program.user and not _users.exists(wish.program.user):
+    if wish.members and wish.program.user and not _users.exists(wish.program.user):
         findings.append(f"bluegreen_user: this host has no user {wish.program.user!r}.")
-    for part, other in ((_check_supervisor, "nginx_upstream"), (_check_nginx, "supervisor_program")):
-        if role != other:
+    parts = ((_check_supervisor, "nginx_upstream", wish.members), (_check_nginx, "supervisor_program", wish.pool))
+    for part, other, concerned in parts:
+        if role != other and concerned:
             try:
                 part(wish, findings, absent, dry, role == "release")
             except Refusal as error:
                 findings.append(str(error))
     releases = f"{wish.root}/releases"
-    if role == "release" and os.path.isdir(_first_there(releases)) and not os.path.isdir(releases):
+    if role == "release" and wish.members and os.path.isdir(_first_there(releases)) and not os.path.isdir(releases):
         absent.append(f"{releases} is not there.")
     _check_writable(_folders(wish, role), findings)
-    if role != "nginx_upstream":
+    if role != "nginx_upstream" and wish.members:
         _check_space(wish, findings)
     return Found(tuple(findings), tuple(absent))
 
@@ -112,11 +113,12 @@ def _place(member: Member) -> Tuple[str, Dict[str, int]]:
 
 def _folders(wish: Wish, role: str) -> Tuple[str, ...]:
     """The directories that the role writes in."""
-    return {
-        "release": (f"{wish.root}/releases", wish.root, *(f"{wish.root}/{member.slot}" for member in wish.members), _site.state_dir(wish)),
+    members = {
+        "release": (f"{wish.root}/releases", wish.root, *(f"{wish.root}/{member.slot}" for member in wish.members)),
         "supervisor_program": (wish.root, wish.program.log_dir, wish.supervisor.program_dir),
-        "nginx_upstream": (wish.nginx.state_dir, wish.nginx.conf_dir),
-    }[role]
+    }
+    pools = {"release": (_site.state_dir(wish),), "nginx_upstream": (wish.nginx.state_dir, wish.nginx.conf_dir)}
+    return (*(members.get(role, ()) if wish.members else ()), *(pools.get(role, ()) if wish.pool else ()))
 
 
 def _check_writable(folders: Tuple[str, ...], findings: List[str]) -> None:

@@ -73,14 +73,17 @@ failure:
 """
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _steps, _supervisor
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Step, dump, load
 
 
 def work(module):
     wish = _module.wish(module)
     steps = [] if module.check_mode else [load(Step, step) for step in module.params["steps"]]
     if steps:
-        _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
+        try:
+            _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
+        except Refusal as error:
+            module.fail_json(msg=str(error), lock_lost=True)  # the whole run ends, not only this host's part
     client = _supervisor.connect(wish.supervisor) if wish.members else None  # a host may be a balancer only
     outcome = _steps.run(wish, client, steps, module.params["slice"])
     return {

@@ -13,13 +13,23 @@ description:
   - For each member, the standby slot first - switch the balancer away from it (no reload), wait until its connections are gone,
     stop it, wait until its processes and its port are gone, point it to the release, start it, wait until the listener on its port is its
     own process and it was healthy several times in a row, switch the balancer back.
-  - A member that fails goes back to the release it had; the others are not touched, and the play fails.
+  - Every nginx that serves a member takes part, each host's own and the hosts of C(bluegreen_balancers), reached with their own connection and
+    become; a member is stopped only when all of them say that it is out. C(bluegreen_serial) hosts are swapped at the same time.
+  - The first member that fails ends the spread and goes back to the release it had; what becomes of the others says C(bluegreen_on_failure).
+    A host that is lost ends the spread, too; nothing else is touched then. Running again goes on where the run ended.
   - This is an action that walks all hosts of the play in one task. It reads the fact C(bluegreen_wish) of each host, which
     M(hotswap.bluegreen.preflight) sets, and the fact C(bluegreen_lock) of M(hotswap.bluegreen.lock); without one it takes the lock for itself.
   - Not with C(strategy=free), C(serial), C(loop) or C(delegate_to).
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
-options: {}
+options:
+  verdict:
+    description:
+      - V(now) fails this task, which Ansible books on the play's first host. V(later) leaves that to M(hotswap.bluegreen.verdict),
+        which books each failure on its own host.
+    type: str
+    choices: [now, later]
+    default: now
 attributes:
   check_mode:
     description: Prints the plan and changes nothing.
@@ -46,8 +56,20 @@ events:
   type: list
   elements: dict
   returned: always
+booked:
+  description: What failed, by the host whose fault it was.
+  type: dict
+  returned: failure
+calls:
+  description: Remote calls of the walk, waits included.
+  type: int
+  returned: always
+lost:
+  description: The hosts that were lost on the way, and how.
+  type: dict
+  returned: always
 members:
-  description: Every member at the end - release, supervisor's state, health, whether it serves.
+  description: Every member at the end - release, supervisor's state, health, whether it serves and on which balancers, whether its host is lost.
   type: dict
   returned: always
 planned:

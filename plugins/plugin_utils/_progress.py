@@ -19,9 +19,14 @@ _WHAT = {
 }
 
 
+def _where(member: str, host: str) -> str:
+    """The balancer's name, for a step that is not done on the member's own host."""
+    return f" [{host}]" if host and not member.startswith(f"{host}/") else ""
+
+
 def begin(step: Step) -> str:
     """The line as a step begins, or goes on."""
-    return f"{step.member}  {step.name:<8}{_WHAT[step.name]} …"
+    return f"{step.member or step.host}  {step.name:<8}{_WHAT[step.name]} …{_where(step.member, step.host) if step.member else ''}"
 
 
 def line(item: Event | Step | str) -> str:
@@ -30,27 +35,28 @@ def line(item: Event | Step | str) -> str:
         return item
     if isinstance(item, Step):
         return begin(item)
+    who, where = item.member or item.host, _where(item.member, item.host) if item.member else ""
     if item.outcome == "waiting":
-        return f"{item.member}  {item.step:<8}waiting, {item.seconds:.0f} s: {item.detail}"
+        return f"{who}  {item.step:<8}waiting, {item.seconds:.0f} s: {item.detail}{where}"
     words = {"ok": "done", "unchanged": "nothing to do", "overtime": "TIME OVER", "failed": "FAILED"}[item.outcome]
-    return f"{item.member}  {item.step:<8}{words}, {item.seconds:.2f} s{': ' + item.detail if item.detail else ''}"
+    return f"{who}  {item.step:<8}{words}, {item.seconds:.2f} s{': ' + item.detail if item.detail else ''}{where}"
 
 
 class Lines:
     """Turns what the runner tells into lines; a step's first line comes once, however many calls its wait takes."""
 
     def __init__(self) -> None:
-        self._open = ""
+        self._open: set[tuple[str, str, str]] = set()
 
     def __call__(self, item: Event | Step | str) -> list[str]:
+        if isinstance(item, str):
+            return [item]
         if isinstance(item, Step):
-            if self._open == f"{item.member} {item.name}":
-                return []
-            self._open = f"{item.member} {item.name}"
-            return [line(item)]
-        if isinstance(item, Event):
-            host, slot = item.member.split("/")
-            first = [] if self._open == f"{item.member} {item.step}" else [begin(Step(item.step, host, slot))]
-            self._open = f"{item.member} {item.step}" if item.outcome == "waiting" else ""
-            return [*first, line(item)]
-        return [item]
+            key = (item.host, item.member, item.name)
+            first = [] if key in self._open else [line(item)]
+            self._open.add(key)
+            return first
+        key = (item.host, item.member, item.step)
+        first = [] if key in self._open else [begin(Step(item.step, item.host, (item.member,) if item.member else ()))]
+        (self._open.add if item.outcome == "waiting" else self._open.discard)(key)
+        return [*first, line(item)]

@@ -6,25 +6,31 @@
 from __future__ import annotations
 
 import contextvars
+import functools
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish, dump, load
 
-from ._runner import Answer, Lost
+from . import _hostvars
+from ._runner import Abandoned, Answer, Lost
+
+T = TypeVar("T")
 
 _THREADS = 50
 _BEAT = 15.0  # seconds between two signs of life; a lease lasts 60 without one
 
 
 class Hosts:
-    """The hosts of a play, as the runner's :class:`~_runner.Remote`. ``token`` is the run's lock, kept by the host of ``keeper``."""
+    """The hosts of a fleet, as the runner's :class:`~_runner.Remote`. ``token`` is the run's lock, kept by the host of ``keeper``."""
 
     def __init__(self, action: ActionBase, task_vars: Mapping[str, Any], token: int = 0, keeper: Wish | None = None) -> None:
         self._action = action
@@ -33,6 +39,8 @@ class Hosts:
         self._keeper = keeper
         self._actions: dict[str, tuple[ActionBase, dict[str, Any]]] = {}
         self._last_beat = time.monotonic()
+        self._loading = threading.Lock()  # plugins are loaded one after the other: the loaders are not made for threads
+        self._beating = threading.Lock()
 
     def module(self, host: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The result of ``hotswap.bluegreen.<name>`` on ``host``. :class:`Lost` without an answer, :class:`Refusal` if it fails."""
@@ -41,6 +49,8 @@ class Hosts:
             result: dict[str, Any] = action._execute_module(f"hotswap.bluegreen.{name}", dict(arguments), task_vars=variables)
         except AnsibleError as error:
             raise Lost(f"{host} does not answer: {error}") from error
+        if result.get("lock_lost"):
+            raise Abandoned(f"{host}: {result.get('msg')}")
         if result.get("unreachable"):
             raise Lost(f"{host} does not answer: {result.get('msg', 'unreachable')}")
         if result.get("failed"):
@@ -48,9 +58,8 @@ class Hosts:
             raise Refusal(f"{host}: {next(filter(None, words), 'the module failed without a word')}")
         return result
 
-    def observe(self, wishes: Sequence[Wish]) -> dict[str, HostState]:
-        answers = self.all([wish.host for wish in wishes], lambda host: self._steps(next(w for w in wishes if w.host == host), ()))
-        return {host: answer.state for host, answer in answers.items()}
+    def observe(self, wish: Wish) -> HostState:
+        return self._steps(wish, ()).state
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
         self._beat(wish.host)
@@ -58,20 +67,30 @@ class Hosts:
 
     def _beat(self, host: str) -> None:
         """A sign of life to the host that keeps the lock; a call to that very host is one itself."""
-        if self._keeper and host != self._keeper.host and time.monotonic() - self._last_beat > _BEAT:
-            self.module(self._keeper.host, "lock", {"state": "extended", "token": self._token, "wish": dump(self._keeper)})
+        with self._beating:
+            if self._keeper is None or time.monotonic() - self._last_beat < _BEAT:
+                return
             self._last_beat = time.monotonic()
+            if host == self._keeper.host:
+                return
+            arguments = {"state": "extended", "token": self._token, "wish": dump(self._keeper)}
+            try:
+                self.module(self._keeper.host, "lock", arguments)
+            except (Lost, Refusal) as error:
+                raise Abandoned(f"the run's lock could not be kept: {error}") from error
 
-    def all(self, hosts: Sequence[str], call: Callable[[str], Any]) -> dict[str, Any]:
+    def all(self, hosts: Sequence[str], call: Callable[[str], T]) -> dict[str, T]:
         """``call`` for each host, at once."""
-        for host in hosts:
-            self._of(host)  # plugins are loaded one after the other: the loaders are not made for threads
-        if len(hosts) == 1:
-            return {hosts[0]: call(hosts[0])}
-        with ThreadPoolExecutor(min(_THREADS, len(hosts) or 1)) as pool:
+        return dict(zip(hosts, self.together([functools.partial(call, host) for host in hosts]), strict=True))
+
+    def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        """What the jobs return, all at the same time; when the last one has ended, the first error of theirs comes out."""
+        if len(jobs) <= 1:
+            return [job() for job in jobs]
+        with ThreadPoolExecutor(min(_THREADS, len(jobs))) as pool:
             # ansible-core 2.19 and later keep their templating state in context variables: each thread needs a copy.
-            jobs = {host: pool.submit(contextvars.copy_context().run, call, host) for host in hosts}
-            return {host: job.result() for host, job in jobs.items()}
+            running = [pool.submit(contextvars.copy_context().run, job) for job in jobs]
+        return [job.result() for job in running]
 
     def _steps(self, wish: Wish, steps: Sequence[Step]) -> Answer:
         arguments = {
@@ -89,28 +108,38 @@ class Hosts:
         )
 
     def _of(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
-        if host not in self._actions:
-            self._actions[host] = self._make(host)
-        return self._actions[host]
+        with self._loading:
+            if host not in self._actions:
+                self._actions[host] = self._make(host)
+            return self._actions[host]
 
     def _make(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
         """An action on ``host``: ours for the task's own host, else one with that host's connection, shell and become."""
         mine = self._action
         if host == self._task_vars["inventory_hostname"]:
             return mine, dict(self._task_vars)
-        variables = dict(self._task_vars["hostvars"][host])
+        variables = _hostvars.of(mine, self._task_vars, host)
+        template = _hostvars.templater(mine, variables)
         task = mine._task.copy()
         context = mine._play_context.copy()
-        connection = connection_loader.get(variables.get("ansible_connection", mine._task.connection or C.DEFAULT_TRANSPORT), context)
-        options = {**self._options("connection", connection._load_name, variables), "_extras": {}}
-        options |= {"inventory_hostname": host, "ansible_host": variables.get("ansible_host", host)}
-        connection.set_options(task_keys=task.dump_attrs(), var_options=options)
+        name = template(variables.get("ansible_connection", mine._task.connection or C.DEFAULT_TRANSPORT))
+        connection = connection_loader.get(name, context)
+        # As ansible-core's own task executor does: keywords and command line first, the host's variables over them.
+        keys = {**task.dump_attrs(), "timeout": context.timeout}
+        keys.pop("retries", None)  # the task's, not the connection's
+        if context.password:
+            keys["password"] = context.password
+        options = {**self._options("connection", connection._load_name, variables, template), "_extras": {}}
+        options |= {"inventory_hostname": host, "ansible_host": template(variables.get("ansible_host", host))}
+        connection.set_options(task_keys=keys, var_options=options)
         shell = getattr(connection, "_shell", None)
         if shell is not None:
-            shell.set_options(task_keys=task.dump_attrs(), var_options=self._options("shell", shell._load_name, variables))
-        if variables.get("ansible_become", task.become):
-            become = become_loader.get(variables.get("ansible_become_method", task.become_method or "sudo"))
-            become.set_options(task_keys=task.dump_attrs(), var_options=self._options("become", become._load_name, variables))
+            shell.set_options(task_keys=keys, var_options=self._options("shell", shell._load_name, variables, template))
+        if boolean(template(variables.get("ansible_become", task.become)), strict=False):
+            become = become_loader.get(template(variables.get("ansible_become_method", task.become_method or "sudo")))
+            if context.become_pass:
+                keys["become_pass"] = context.become_pass
+            become.set_options(task_keys=keys, var_options=self._options("become", become._load_name, variables, template))
             connection.set_become_plugin(become)
         action = mine._shared_loader_obj.action_loader.get(
             "ansible.legacy.normal",
@@ -123,6 +152,7 @@ class Hosts:
         )
         return action, variables
 
-    def _options(self, kind: str, name: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def _options(kind: str, name: str, variables: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
         known = C.config.get_plugin_vars(kind, name)
-        return {option: self._action._templar.template(variables[option]) for option in known if option in variables}
+        return {option: template(variables[option]) for option in known if option in variables}

@@ -66,7 +66,7 @@ def _check_numbers(values: Mapping[str, Any], problems: Problems) -> None:
     for name in _POSITIVE:
         value = values[name]
         problems.unless(math.isfinite(value) and value > 0, f"bluegreen_{name} is {value:g}; a positive number is expected.")
-    for name in ("min_serving", "start_seconds", "log_backups", "upstream_keepalive", "upstream_max_fails", "stop_grace"):
+    for name in ("max_unreachable", "lock_timeout", "start_seconds", "log_backups", "upstream_keepalive", "upstream_max_fails", "stop_grace"):
         value = values[name]
         problems.unless(math.isfinite(value) and value >= 0, f"bluegreen_{name} is {value:g}; 0 or a positive number is expected.")
     grace, limit = values["stop_grace"], values["stop_timeout"]
@@ -75,6 +75,18 @@ def _check_numbers(values: Mapping[str, Any], problems: Problems) -> None:
         f"bluegreen_stop_timeout (stopwaitsecs) is {limit:g} s, the application's own grace (bluegreen_stop_grace) {grace:g} s: supervisor "
         "would kill it in the middle of a request. Make bluegreen_stop_timeout larger.",
     )
+
+
+def share(value: Any, count: int, name: str, problems: Problems) -> int:
+    """A number, or a percentage of ``count``, rounded up."""
+    text = str(value).strip()
+    number = text[:-1].strip() if text.endswith("%") else text
+    usable = not isinstance(value, bool) and re.match(r"[0-9]{1,9}\Z" if number == text else r"[0-9]{1,3}(\.[0-9]+)?\Z", number)
+    if not problems.unless(
+        usable and (number == text or float(number) <= 100), f"{name} is {show(value)}; a number, or a percentage such as 50%, is expected."
+    ):
+        return 0
+    return int(number) if number == text else math.ceil(float(number) * count / 100)
 
 
 def _check_texts(values: Mapping[str, Any], problems: Problems) -> None:

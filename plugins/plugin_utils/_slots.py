@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member
@@ -15,14 +15,32 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import 
 
 from ._commands import is_word
 from ._rules import NGINX_WORDS, Problems
+from ._topology import Topology
 from ._values import show
 
 _SLOT = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 _PORT_NAME = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 
 
-def members(values: Mapping[str, Any], host: str, problems: Problems) -> tuple[Member, ...]:
-    """The host's slots as members; those that are wrong in themselves are noted."""
+def address(values: Mapping[str, Any], shape: Topology, problems: Problems) -> str:
+    """The host's address for its balancers. ``reached_at`` is where Ansible reaches it, which the balancers do as well if it is one."""
+    given = values["address"]
+    if given:
+        problems.unless(_is_address(given), f"bluegreen_address is {show(given)}; an IPv4 address such as 10.0.0.7 is expected.")
+        return str(given)
+    if not shape.balancers or all(slot.get("address") for slot in values["slots"]):
+        return "127.0.0.1"
+    reached = str(values.get("reached_at", ""))
+    problems.unless(
+        _is_address(reached) and not ipaddress.IPv4Address(reached).is_loopback,
+        f"bluegreen_address is not set, and {show(reached)} is no address at which {', '.join(shape.balancers)} could reach this host: "
+        'set it to this host\'s IPv4 address, as in bluegreen_address: "{{ ansible_default_ipv4.address }}".',
+    )
+    return reached
+
+
+def members(values: Mapping[str, Any], host: str, default: str, problems: Problems) -> tuple[Member, ...]:
+    """The host's slots as members; those that are wrong in themselves are noted. ``default`` is the address of those without one."""
     found = []
     for number, slot in enumerate(values["slots"], 1):
         name = slot.get("name")
@@ -33,11 +51,10 @@ def members(values: Mapping[str, Any], host: str, problems: Problems) -> tuple[M
             f"bluegreen_slots: slot {number} is named {show(name)}; a lower-case letter and up to 15 lower-case letters and digits are expected, "
             f"and not {', '.join(sorted(RESERVED_SLOTS))}.",
         )
-        problems.unless(
-            _is_address(slot["address"]), f"bluegreen_slots: the address of {name} is {show(slot['address'])}; an IPv4 address such as 127.0.0.1 is expected."
-        )
+        where = slot["address"] or default
+        problems.unless(_is_address(where), f"bluegreen_slots: the address of {name} is {show(where)}; an IPv4 address such as 127.0.0.1 is expected.")
         problems.unless(slot["weight"] >= 1, f"bluegreen_slots: the weight of {name} is {slot['weight']}; 1 or more is expected.")
-        found.append(Member(host, name, _ports(slot, name, problems), slot["address"], slot["backup"], slot["weight"]))
+        found.append(Member(host, name, _ports(slot, name, problems), where, slot["backup"], slot["weight"]))
     names = [member.slot for member in found]
     for name in sorted({name for name in names if names.count(name) > 1}):
         problems.found.append(f"bluegreen_slots: {names.count(name)} slots are named {name}; each needs a name of its own.")
@@ -90,16 +107,24 @@ def _port(value: Any) -> int:
     return int(text) if re.match(r"[0-9]{1,5}\Z", text) and int(text) <= 65535 else 0
 
 
-def check_balance(values: Mapping[str, Any], members: tuple[Member, ...], problems: Problems) -> None:
-    """Whether the balancer can keep some of the members serving, and speaks what their ports speak."""
-    count = len(values["slots"])
-    problems.unless(count, "bluegreen_slots is empty; a service needs at least one slot.")
-    problems.unless(not members or not all(m.backup for m in members), "bluegreen_slots: every slot is a backup; one must not be.")
+def check_pool(pool: Sequence[Member], need: int, problems: Problems) -> None:
+    """Whether a balancer can keep ``need`` of its members serving while one of them is swapped."""
+    count = len(pool)
+    problems.unless(not all(member.backup for member in pool), "bluegreen_slots: every slot is a backup; one must not be.")
     problems.unless(
-        not count or count > values["min_serving"],
-        f"bluegreen_slots has {count} slot{'s' if count != 1 else ''} and bluegreen_min_serving is {values['min_serving']}: none could "
+        count > need,
+        f"bluegreen_slots has {count} slot{'s' if count != 1 else ''} and bluegreen_min_serving is {need}: none could "
         "be swapped without downtime. Add a slot, or accept the downtime with bluegreen_min_serving: 0.",
     )
+    shapes = {tuple(member.ports) for member in pool if member.ports}
+    problems.unless(
+        len(shapes) <= 1, "bluegreen_slots: every host's slots need the same names of ports in the same order, because one balancer serves them all."
+    )
+
+
+def check_ports(values: Mapping[str, Any], members: Sequence[Member], problems: Problems) -> None:
+    """Whether the balancer speaks what the members' ports speak."""
+    problems.unless(values["slots"], "bluegreen_slots is empty; a service needs at least one slot.")
     names = {name for member in members for name in member.ports}
     for name, protocol in values["protocols"].items():
         problems.unless(name in names, f"bluegreen_protocols: no slot has a port named {show(name)}.")
@@ -112,8 +137,8 @@ def check_balance(values: Mapping[str, Any], members: tuple[Member, ...], proble
         problems.unless(values["health_port"] in names, f"bluegreen_health_port: no slot has a port named {show(values['health_port'])}.")
 
 
-def listen(values: Mapping[str, Any], members: tuple[Member, ...], problems: Problems) -> dict[str, str]:
-    """nginx's listen parameters by the name of the port that they lead to."""
+def listen(values: Mapping[str, Any], members: Sequence[Member], beside: Sequence[Member], problems: Problems) -> dict[str, str]:
+    """nginx's listen parameters by the name of the port that they lead to. ``beside`` are the members on nginx's own host."""
     names = list(members[0].ports) if members else []
     given = values["listen"]
     if not isinstance(given, Mapping):
@@ -122,7 +147,7 @@ def listen(values: Mapping[str, Any], members: tuple[Member, ...], problems: Pro
         problems.unless(not several, f"bluegreen_listen is {show(given)}; a dictionary is expected, with an entry for each of {', '.join(names)}.")
         given = dict.fromkeys(names[:1], given)
     found = {str(name): str(value) for name, value in given.items()}
-    slots = {port: member for member in members for port in member.ports.values()}
+    slots = {port: member for member in beside for port in member.ports.values()}
     users: dict[str, str] = {}
     for name, value in found.items():
         problems.unless(name in names, f"bluegreen_listen: no slot has a port named {show(name)}.")

@@ -12,20 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
-from . import _variables, _wish
-
-
-def resolve(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> _wish.Resolved:
-    """This host's variables, as the task sees them, checked and resolved."""
-    values = _variables.collect(task_vars, action._templar.template, role)
-    return _wish.resolve(values, str(task_vars["inventory_hostname"]))
+from . import _hostvars
 
 
 def refuse_keywords(action: ActionBase, name: str) -> None:
     """:class:`Refusal` for what would break the walk through the fleet into pieces."""
-    play = _play(action)
+    play = _hostvars.play(action)
     task = action._task
     found = []
     if getattr(play, "strategy", "linear") == "free" or str(getattr(play, "strategy", "")).endswith(".free"):
@@ -40,32 +34,19 @@ def refuse_keywords(action: ActionBase, name: str) -> None:
         )
 
 
-def _play(action: ActionBase) -> Any:
-    parent = action._task
-    while getattr(parent, "_parent", None) is not None:
-        parent = parent._parent
-    return getattr(parent, "_play", None)
-
-
 def fact(task_vars: Mapping[str, Any], host: str, name: str) -> Any:
     """A fact that a task of ours set on ``host``, None without one. Where facts are injected as variables or not."""
     return task_vars["hostvars"][host].get("ansible_facts", {}).get(name)
 
 
-def wishes(task_vars: Mapping[str, Any]) -> list[Wish]:
-    """The wish of every host of the play, in inventory order. :class:`Refusal` if a host was not asked."""
-    found = []
-    for host in task_vars["ansible_play_hosts_all"]:
-        wish = fact(task_vars, host, "bluegreen_wish")
-        if not wish:
-            raise Refusal(f"{host} has no bluegreen_wish: run hotswap.bluegreen.preflight (or the role hotswap.bluegreen.release) before this task.")
-        found.append(load(Wish, wish))
-    return found
-
-
 def unknown(task_vars: Mapping[str, Any], host: str) -> list[str]:
     """What a check before the first installation cannot know of a host."""
     return list(fact(task_vars, host, "bluegreen_unknown") or [])
+
+
+def left_out(task_vars: Mapping[str, Any], host: str) -> str:
+    """Why the run leaves the host out, '' if it does not: unreachable when it was looked at, or when it was to be fenced."""
+    return str(fact(task_vars, host, "bluegreen_unreachable") or lock(task_vars).get("left_out", {}).get(host, ""))
 
 
 def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,6 +126,14 @@ def _list(value: Any) -> list[Any]:
     raise Wrong("a list is expected")
 
 
+def listed(value: Any) -> list[Any]:
+    """A list as it is, or as a text has it (``[1, 5, "20%"]``, ``1, 5, 20%``); anything else as its only entry."""
+    found = _parsed(value)
+    if isinstance(found, str) and ("," in found or found.startswith("[")):
+        return [word.strip(" '\"") for word in found.strip("[] ").split(",")]
+    return list(found) if isinstance(found, (list, tuple)) else [found]
+
+
 def _dictionary(value: Any) -> dict[Any, Any]:
     found = _parsed(value)
     if isinstance(found, Mapping):

@@ -22,7 +22,9 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from . import _values
 
 PREFIX = "bluegreen_"
-FACTS = frozenset({"bluegreen_wish", "bluegreen_lock", "bluegreen_unknown", "bluegreen_would_wait"})  # what our own tasks set
+FACTS = frozenset(
+    {"bluegreen_wish", "bluegreen_lock", "bluegreen_unknown", "bluegreen_would_wait", "bluegreen_unreachable", "bluegreen_verdict"}
+)  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -35,11 +37,12 @@ def spec(role: str) -> dict[str, Any]:
     return options
 
 
-def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: str = "release") -> dict[str, Any]:
+def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: str = "release", base: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The host's ``bluegreen_*`` variables, templated, typed and with defaults, by name without the prefix.
 
     ``role`` says which of them are used and required; the others have their defaults, because a value such as
-    ``{{ bluegreen_release }}`` is not there yet while installing. :class:`Refusal` tells of all that is wrong at once.
+    ``{{ bluegreen_release }}`` is not there yet while installing. ``base`` has the values of what is not given here: a
+    balancer takes them from the service's first host. :class:`Refusal` tells of all that is wrong at once.
     """
     known, own = spec("release"), spec(role)
     given = sorted(name for name in variables if name.startswith(PREFIX) and name not in FACTS)
@@ -55,8 +58,14 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
             try:
                 value = template(variables[name])
             except AnsibleError as error:
+                if base is not None:  # what a balancer cannot resolve is the members' own
+                    found[name] = base.get(name.removeprefix(PREFIX))
+                    continue
                 problems.append(f"{name} cannot be resolved: {error}")
                 continue
+        if value is None and base is not None:
+            found[name] = base.get(name.removeprefix(PREFIX))
+            continue
         if value is None and own.get(name, {}).get("required"):
             problems.append(f"{name} is not set and has no default: set it in group_vars, in the play's vars, or with -e {name}=….")
             continue

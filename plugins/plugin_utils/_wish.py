@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Health,
+    Member,
     Nginx,
     Program,
     Refusal,
@@ -24,8 +25,9 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _rules, _slots
+from . import _commands, _rules, _slots, _values
 from ._rules import Problems
+from ._topology import Topology
 from ._values import show
 
 _CHECKSUM = re.compile(r"(sha256:[0-9a-fA-F]{64}|sha384:[0-9a-fA-F]{96}|sha512:[0-9a-fA-F]{128})\Z")
@@ -44,30 +46,52 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Rollout:
+    """How a run goes through the fleet, as the user wrote it; ``serial`` are numbers and percentages of hosts, as text."""
+
+    serial: tuple[str, ...] = ("1",)
+    on_failure: str = "stop"
+    max_unreachable: int = 0
+    lock_timeout: float = 0.0
+
+
+@dataclass(frozen=True)
 class Resolved:
-    """One host's variables, resolved: the wish, and what only staging needs (the environment may hold secrets)."""
+    """One host's variables, resolved: the wish, how the run goes, and what only staging needs (the environment may hold secrets)."""
 
     wish: Wish
     source: Source
+    rollout: Rollout = field(default_factory=Rollout)
     build: tuple[str, ...] = ()
     build_in_slot: bool = False
     build_timeout: float = 600.0
     environment: dict[str, str] = field(default_factory=dict)
 
 
-def resolve(values: Mapping[str, Any], host: str) -> Resolved:
-    """The wish of ``host`` from the values that :func:`_variables.collect` gave. :class:`Refusal` names all faults."""
+def resolve(
+    values: Mapping[str, Any], host: str, topology: Topology | None = None, fleet: Sequence[Member] = (), batches: Sequence[Sequence[str]] = ()
+) -> Resolved:
+    """The wish of ``host`` from the values that :func:`_variables.collect` gave. :class:`Refusal` names all faults.
+
+    For a balancer, ``fleet`` are all members of the service and ``batches`` those that a release takes out together.
+    """
+    shape = topology or Topology((host,))
     problems = Problems()
     _rules.check(values, problems)
-    members = _slots.members(values, host, problems)
-    _slots.check_balance(values, members, problems)
+    members = () if fleet else _slots.members(values, host, _slots.address(values, shape, problems), problems)
+    pool = tuple(fleet) or (members if shape.local else ())
+    need = _rules.share(values["min_serving"], len(pool or members), "bluegreen_min_serving", problems)
+    if pool:
+        _slots.check_pool(pool, need, problems)
+    _slots.check_ports(values, members or pool, problems)
     command = _commands.words(values.get("command"), "bluegreen_command", problems)
     build = _commands.build(values.get("build"), problems)
-    environment = _commands.environment(values, members, problems)
+    environment = {} if fleet else _commands.environment(values, members, problems)
+    rollout = _rollout(values, problems)
     nginx_command = _commands.words(values["nginx_command"], "bluegreen_nginx_command", problems)
     nginx_reload = _commands.words(values["nginx_reload_command"] or None, "bluegreen_nginx_reload_command", problems)
     source = _source(values, problems)
-    listen = _slots.listen(values, members, problems)
+    listen = _slots.listen(values, members or pool, members if shape.local else (), problems)
     statuses = _statuses(values["health_status"], problems)
     if problems.found:
         raise Refusal("\n".join(problems.found))
@@ -78,7 +102,7 @@ def resolve(values: Mapping[str, Any], host: str) -> Resolved:
         root=root,
         release=values.get("release") or "",
         members=members,
-        pool=members,
+        pool=pool,
         program=Program(
             command=command or ("true",),
             user=values["user"],
@@ -117,9 +141,22 @@ def resolve(values: Mapping[str, Any], host: str) -> Resolved:
         boot_timeout=values["boot_timeout"],
         drain_timeout=values["drain_timeout"],
         on_drain_timeout=values["on_drain_timeout"],
-        min_serving=values["min_serving"],
+        min_serving=need,
+        balancers=() if fleet else shape.of(host),
+        batches=tuple(map(tuple, batches)),
     )
-    return Resolved(wish, source, build, values["build_in"] == "slot", values["build_timeout"], environment)
+    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment)
+
+
+def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
+    given = values["serial"]
+    items = _values.listed(given)
+    texts = tuple(str(item).strip() for item in items)
+    for text in texts:
+        _rules.share(text, 100, "bluegreen_serial", problems)
+        problems.unless(text.rstrip("%") not in ("0", ""), f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
+    problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
+    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"])
 
 
 def _statuses(value: Any, problems: Problems) -> tuple[int, ...]:

@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole fleet of a service, seen from one task: what each host shall run, its balancers, those beyond the ``--limit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal, Wish, load
+
+from . import _hostvars, _planner, _task, _topology, _variables, _wish
+from ._topology import Topology
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """``wishes``: what this run may change, the hosts that run members in inventory order, then the balancers.
+
+    ``outside`` are hosts that run the service and are not in this run, because of ``--limit``; ``unreachable`` those
+    that are left out of it, and why.
+    """
+
+    topology: Topology
+    rollout: _wish.Rollout
+    wishes: tuple[Wish, ...]
+    outside: tuple[Wish, ...] = ()
+    unreachable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def service(self) -> str:
+        return self.wishes[0].service
+
+    @property
+    def release(self) -> str:
+        return self.wishes[0].release
+
+    @property
+    def keeper(self) -> Wish:
+        """The wish of the fleet's first balancer, which keeps the lock."""
+        return next(wish for wish in (*self.wishes, *self.outside) if wish.host == self.topology.keeper)
+
+
+def resolve(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> _wish.Resolved | None:
+    """What the task's own host shall run or balance, None if it has nothing to do with the service."""
+    return _resolve(action, task_vars, str(task_vars["inventory_hostname"]), role)
+
+
+def topology(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> Topology:
+    """The fleet's shape, as the task's own host sees it; where that has no variables of ours, as the first one that has."""
+    return _topology.read(_values(action, task_vars, _reference(action, task_vars), role), task_vars["groups"], _hostvars.named(action, task_vars))
+
+
+def balancers_beyond(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> list[Wish]:
+    """The balancers that are not in the play: for the first of its hosts that runs the service, which looks after them; none for the others."""
+    shape = topology(action, task_vars, role)
+    play = task_vars["ansible_play_hosts_all"]
+    first = next((host for host in shape.hosts if host in play), None)
+    if task_vars["inventory_hostname"] != first:
+        return []
+    return [_required(action, task_vars, host, role) for host in shape.balancers if host not in play]
+
+
+def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
+    """The fleet of this run. :class:`Refusal` if a host of the play was not asked (preflight), or too many are unreachable."""
+    shape = topology(action, task_vars)
+    here = _resolve(action, task_vars, shape.hosts[0] if task_vars["inventory_hostname"] in shape.balancers else str(task_vars["inventory_hostname"]))
+    if here is None:
+        raise Refusal(f"{task_vars['inventory_hostname']} has nothing to do with the service.")
+    play = [host for host in task_vars["ansible_play_hosts_all"] if host in shape.hosts or host in shape.balancers]
+    gone = {host: why for host in play for why in [_task.fact(task_vars, host, "bluegreen_unreachable")] if why}
+    _refuse_unreachable(gone, shape, here.rollout.max_unreachable)
+    found = {host: _of_play(task_vars, host) for host in play if host not in gone}
+    swapped = [found[host] for host in shape.hosts if host in found]
+    balancers = [found.get(host) or _required(action, task_vars, host) for host in shape.balancers]
+    outside = [_required(action, task_vars, host) for host in shape.hosts if host not in play]
+    if not swapped:
+        raise Refusal(f"none of the play's hosts runs the service; it runs on {', '.join(shape.hosts)}.")
+    _refuse_differences(swapped, shape)
+    wishes = (*swapped, *balancers)
+    return Fleet(shape, here.rollout, wishes, tuple(outside), gone)
+
+
+def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int) -> None:
+    words = "\n".join(gone.values())
+    if len(gone) > allowed:
+        raise Refusal(f"{words}\n{len(gone)} hosts are unreachable; bluegreen_max_unreachable is {allowed}.")
+    for host in gone:
+        if host in shape.balancers:
+            raise Refusal(
+                f"{words}\n{host} is a balancer: no member that it may still serve can be stopped. If it is gone for good, name it in bluegreen_balancers_absent."
+            )
+
+
+def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:
+    for wish in wishes:
+        if wish.balancers != shape.of(wish.host):
+            raise Refusal(
+                f"{wish.host} is balanced by {', '.join(wish.balancers)}, and {wishes[0].host} by {', '.join(wishes[0].balancers)}: "
+                "set bluegreen_group, bluegreen_balancers and bluegreen_local_balancer alike for all hosts of the service."
+            )
+        if (wish.service, wish.release) != (wishes[0].service, wishes[0].release):
+            raise Refusal(
+                f"{wishes[0].host} shall run release {wishes[0].release} of {wishes[0].service}, {wish.host} release {wish.release} of {wish.service}: "
+                "one run is for one release of one service. Set bluegreen_service and bluegreen_release alike for all of its hosts."
+            )
+
+
+def _of_play(task_vars: Mapping[str, Any], host: str) -> Wish:
+    wish = _task.fact(task_vars, host, "bluegreen_wish")
+    if not wish:
+        raise Refusal(
+            f"{host} has no bluegreen_wish: run hotswap.bluegreen.preflight (or the role hotswap.bluegreen.release) before this task; did it fail there?"
+        )
+    return load(Wish, wish)
+
+
+def _required(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str = "release") -> Wish:
+    """The wish of a host that is not in the play."""
+    resolved = _resolve(action, task_vars, host, role)
+    assert resolved is not None  # it came out of the topology
+    return resolved.wish
+
+
+def _reference(action: ActionBase, task_vars: Mapping[str, Any]) -> str:
+    """A host that has the service's variables: this one, or, for a balancer without any, the first that the play names."""
+    here = str(task_vars["inventory_hostname"])
+    if "bluegreen_service" in task_vars:
+        return here
+    return next((host for host in _hostvars.named(action, task_vars) if "bluegreen_service" in _hostvars.of(action, task_vars, host)), here)
+
+
+def _values(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str, base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A host's typed values; a fault of another host names it."""
+    variables = _hostvars.of(action, task_vars, host)
+    own = host == task_vars["inventory_hostname"]
+    template = action._templar.template if own else _hostvars.templater(action, variables)
+    try:
+        return _variables.collect(variables, template, role, base)
+    except Refusal as error:
+        raise error if own else Refusal(f"{host}: {error}") from None
+
+
+def _resolve(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str = "release") -> _wish.Resolved | None:
+    shape = topology(action, task_vars, role)
+    if host in shape.hosts:
+        return _resolve_values(action, task_vars, host, role, shape)
+    if host not in shape.balancers:
+        return None
+    resolved = [_resolve_values(action, task_vars, name, role, shape) for name in shape.hosts]
+    values = _values(action, task_vars, host, role, _values(action, task_vars, shape.hosts[0], role))
+    members: tuple[Member, ...] = tuple(member for one in resolved for member in one.wish.members)
+    batches = _planner.batches([one.wish for one in resolved], resolved[0].rollout.serial)
+    return _wish.resolve(values, host, shape, members, batches)
+
+
+def _resolve_values(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str, shape: Topology) -> _wish.Resolved:
+    values = _values(action, task_vars, host, role)
+    variables = _hostvars.of(action, task_vars, host)
+    address = variables.get("ansible_host")
+    if address is not None and shape.balancers and not values["address"]:
+        values["reached_at"] = str(_hostvars.templater(action, variables)(address))
+    elif shape.balancers:
+        values["reached_at"] = host
+    try:
+        return _wish.resolve(values, host, shape)
+    except Refusal as error:
+        raise error if host == task_vars["inventory_hostname"] else Refusal(f"{host}: {error}") from None
