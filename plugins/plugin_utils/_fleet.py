@@ -16,6 +16,9 @@ from . import _hostvars, _planner, _task, _topology, _variables, _wish
 from ._topology import Topology
 
 
+_GONE = "If it is gone for good, name it in bluegreen_balancers_absent, with the reason."
+
+
 @dataclass(frozen=True)
 class Fleet:
     """``wishes``: what this run may change, the hosts that run members in inventory order, then the balancers.
@@ -90,9 +93,9 @@ def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int) 
         raise Refusal(f"{words}\n{len(gone)} hosts are unreachable; bluegreen_max_unreachable is {allowed}.")
     for host in gone:
         if host in shape.balancers:
-            raise Refusal(
-                f"{words}\n{host} is a balancer: no member that it may still serve can be stopped. If it is gone for good, name it in bluegreen_balancers_absent."
-            )
+            raise Refusal(f"{words}\n{host} is a balancer: no member that it may still serve can be stopped. {_GONE}")
+        if host == shape.keeper:
+            raise Refusal(f"{words}\n{host} keeps the service's lock, as the first of its hosts. {_GONE}")
 
 
 def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:

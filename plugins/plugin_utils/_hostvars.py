@@ -29,8 +29,8 @@ def of(action: ActionBase, task_vars: Mapping[str, Any], host: str) -> dict[str,
     if host == task_vars["inventory_hostname"]:
         return dict(task_vars)
     manager = getattr(task_vars["hostvars"], "_variable_manager", None)
-    found = manager._inventory.get_host(host) if manager else None
-    if found is None:
+    found = manager._inventory.get_host(host) if manager is not None else None
+    if manager is None or found is None:
         return dict(task_vars["hostvars"][host])
     variables: dict[str, Any] = manager.get_vars(play=play(action), host=found, task=action._task)
     return variables
