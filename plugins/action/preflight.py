@@ -15,6 +15,10 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 
+_LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
+_GONE = "No member that this balancer may still serve can be stopped; if it is gone for good, name it in bluegreen_balancers_absent."
+
+
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.preflight): per host, so that play vars and role defaults are seen."""
 
@@ -37,7 +41,7 @@ class ActionModule(ActionBase):
             found = self._look(wish, role, variables)
         except AnsibleConnectionFailure as error:
             if not (resolved.rollout.max_unreachable and wish.members):
-                raise
+                raise AnsibleConnectionFailure(f"{error}\nNothing was changed. {_LEAVE_OUT if wish.members else _GONE}") from error
             why = f"{wish.host} is unreachable: {error}"
             self._display.warning(f"{why}; it is left out, as bluegreen_max_unreachable allows.")
             return {**result, "changed": False, "msg": why, "ansible_facts": {"bluegreen_unreachable": why}}
