@@ -6,20 +6,21 @@ import argparse
 import sys
 import time
 
-from .run import SEEDS, run
+from .run import SEEDS, run_all
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="A release, hit by a fault, under load, on real hosts; all drawn from a seed.")
     parser.add_argument("seeds", nargs="*", type=int, default=list(SEEDS), metavar="SEED", help=f"default: {SEEDS[0]} to {SEEDS[-1]}")
-    seeds = parser.parse_args().seeds
+    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="cases side by side, each on hosts of its own (default: 2)")
+    wanted = parser.parse_args()
+    seeds = wanted.seeds
     began = time.monotonic()
     failed = []
-    for seed in seeds:
-        outcome = run(seed)
+    for outcome in run_all(seeds, wanted.at_once):
         print(outcome, flush=True)
         if outcome.wrong:
-            failed.append(seed)
+            failed.append(outcome.case.seed)
     print(f"{time.monotonic() - began:.0f} s")
     if failed:
         print(f"to replay: python -m tests.chaos {' '.join(map(str, failed))}")

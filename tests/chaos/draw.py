@@ -34,14 +34,15 @@ SLOTS = (("blue", 9502), ("green", 9503))
 
 @dataclass(frozen=True)
 class Moment:
-    """When the fault strikes: at the ``nth`` progress line that begins ``step``, or ``seconds`` after the run began."""
+    """When the fault strikes: ``seconds`` after the ``nth`` progress line that begins ``step``, or after the run began."""
 
     step: str = ""
     nth: int = 0
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"at {self.step} no. {self.nth}" if self.step else f"after {self.seconds:.1f} s"
+        after = f"{self.seconds:.1f} s after " if self.seconds else "at "
+        return f"{after}{self.step} no. {self.nth}" if self.step else f"{after}the start"
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,9 @@ def _width(serial: int | str, apps: int) -> int:
 
 def _moment(dice: random.Random, members: int) -> Moment:
     if dice.random() < 0.3:
-        return Moment(seconds=round(dice.uniform(0.5, 8), 1))
-    return Moment(step=dice.choice(STEPS), nth=dice.randint(1, members))
+        return Moment(seconds=round(dice.uniform(0.5, 9), 1))
+    # A step's line comes when a call begins or ends; what lies between is reached by waiting.
+    return Moment(dice.choice(STEPS), dice.randint(1, members), dice.choice([0.0, round(dice.uniform(0.1, 2), 1)]))
 
 
 def _target(dice: random.Random, case: Case) -> str:

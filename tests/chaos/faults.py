@@ -65,13 +65,9 @@ def _disconnect(bed: ChaosBed, play: Play) -> Damage:
 
 def _restart_supervisor(bed: ChaosBed, _play: Play) -> Damage:
     case, host = bed.case, bed.fleet[bed.case.target]
-    pids = _application(bed)
     began = time.monotonic()
-    if case.fault == "supervisor killed":
-        pids |= frozenset(bed.on(case.target, "kill"))
-        host.start("supervisor")
-    else:
-        host.run("service", "supervisor", "restart", check=True)
+    pids = frozenset(bed.on(case.target, "kill" if case.fault == "supervisor killed" else "stop"))
+    host.start("supervisor")
     _until_it_answers(bed)
     return Damage(case.target, began, time.monotonic(), pids, bed.members_of(case.target), entry=case.target in case.entries)
 

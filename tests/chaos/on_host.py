@@ -1,8 +1,9 @@
-"""Runs on a test host, with its own Python: looks at it, or kills supervisord with all that it started. Prints JSON.
+"""Runs on a test host, with its own Python: looks at it, or ends supervisord with all that it started. Prints JSON.
 
 python3 on_host.py look '{"blue": 9502}'    members, pools, lock and strays, as they are
 python3 on_host.py tree                     the pids of supervisord and all that it started
-python3 on_host.py kill                     the same, and none of them is left
+python3 on_host.py stop                     the same, when supervisord has ended in order
+python3 on_host.py kill                     the same, when all were killed
 python3 on_host.py watch 300                a line whenever the pool in use changes, for so many seconds
 """
 
@@ -127,6 +128,16 @@ def kill() -> list[int]:
     return killed
 
 
+def stop() -> list[int]:
+    """supervisord in order, with all its programs. Debian's own script does not wait, and its "restart" starts nothing."""
+    pids = tree()
+    os.kill(pids[0], signal.SIGTERM)
+    deadline = time.monotonic() + 40
+    while tree() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return pids
+
+
 def watch(seconds: float) -> None:
     """Every change of the pool in use, as a line of JSON: time, members."""
     end, last = time.monotonic() + seconds, ""
@@ -144,4 +155,4 @@ if __name__ == "__main__":
     if what == "watch":
         watch(float(words[0]))
     else:
-        print(json.dumps(look(json.loads(words[0])) if what == "look" else tree() if what == "tree" else kill()))
+        print(json.dumps(look(json.loads(words[0])) if what == "look" else {"tree": tree, "stop": stop, "kill": kill}[what]()))

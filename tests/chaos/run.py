@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,17 @@ class Outcome:
             yield
         finally:
             self.times[name] = self.times.get(name, 0.0) + time.monotonic() - began
+
+
+def run_all(seeds: Sequence[int], at_once: int = 1) -> Iterator[Outcome]:
+    """The cases of these seeds, each as it ends; most of a case is waiting, so two cores have time for more than one."""
+    with ThreadPoolExecutor(at_once) as pool:
+        jobs = [pool.submit(run, seed) for seed in seeds]
+        try:
+            for job in as_completed(jobs):
+                yield job.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def run(seed: int) -> Outcome:
@@ -122,8 +133,11 @@ class _Trial:
         self._judge()
 
     def _services(self) -> None:
-        for host in self.bed.names:
+        def start(host: str) -> None:
             self.bed.fleet[host].start("nginx", *(["supervisor"] if host in self.case.app_hosts else []))
+
+        with ThreadPoolExecutor(len(self.bed.names)) as pool:
+            list(pool.map(start, self.bed.names))
 
     def _good(self, play: Play) -> bool:
         """Wait for a playbook that must go well."""
@@ -156,8 +170,11 @@ class _Trial:
 
     def _await_moment(self, play: Play) -> bool:
         """Whether the moment came before the run was over."""
-        due = play.began + self.case.moment.seconds if not self.case.moment.step else math.inf
-        wait_until(lambda: play.over or play.reached.is_set() or time.monotonic() >= due, RUN_LIMIT, "the moment or the run's end")
+        moment = self.case.moment
+        if moment.step:
+            wait_until(lambda: play.over or play.reached.is_set(), RUN_LIMIT, "the step or the run's end")
+        due = moment.seconds + (time.monotonic() if moment.step else play.began)
+        wait_until(lambda: play.over or time.monotonic() >= due, RUN_LIMIT, "the moment or the run's end")
         return not play.over
 
     def _policy(self) -> None:
