@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish, dump, load
 
@@ -26,6 +28,7 @@ from ._runner import Abandoned, Answer, Lost
 T = TypeVar("T")
 
 _THREADS = 50
+_ALIVE = 5  # seconds between ssh's questions whether the other end is still there; it gives up after the third
 _BEAT = 15.0  # seconds between two signs of life; a lease lasts 60 without one
 
 
@@ -114,10 +117,8 @@ class Hosts:
             return self._actions[host]
 
     def _make(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
-        """An action on ``host``: ours for the task's own host, else one with that host's connection, shell and become."""
+        """An action on ``host``, with that host's connection, shell and become."""
         mine = self._action
-        if host == self._task_vars["inventory_hostname"]:
-            return mine, dict(self._task_vars)
         variables = _hostvars.of(mine, self._task_vars, host)
         template = _hostvars.templater(mine, variables)
         task = mine._task.copy()
@@ -132,6 +133,8 @@ class Hosts:
         options = {**self._options("connection", connection._load_name, variables, template), "_extras": {}}
         options |= {"inventory_hostname": host, "ansible_host": template(variables.get("ansible_host", host))}
         connection.set_options(task_keys=keys, var_options=options)
+        if connection.transport == "ssh":
+            _notice_silence(connection)
         shell = getattr(connection, "_shell", None)
         if shell is not None:
             shell.set_options(task_keys=keys, var_options=self._options("shell", shell._load_name, variables, template))
@@ -156,3 +159,16 @@ class Hosts:
     def _options(kind: str, name: str, variables: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
         known = C.config.get_plugin_vars(kind, name)
         return {option: template(variables[option]) for option in known if option in variables}
+
+
+def _notice_silence(connection: ConnectionBase) -> None:
+    """Let ssh give up on a host that fell silent in the middle of a call; without it, it waits for ever.
+
+    The options of a shared connection are those it was made with, so ours is not the one that other tasks share.
+    """
+    common = connection.get_option("ssh_common_args") or ""
+    connection.set_option("ssh_common_args", f"{common} -o ServerAliveInterval={_ALIVE} -o ServerAliveCountMax=3".strip())
+    given = " ".join(filter(None, (common, connection.get_option("ssh_args"), connection.get_option("ssh_extra_args"))))
+    if not connection.get_option("control_path") and "controlpath" not in given.lower():
+        place = "-".join(str(connection.get_option(name)) for name in ("host", "port", "remote_user"))
+        connection.set_option("control_path", f"%(directory)s/{hashlib.sha256(place.encode()).hexdigest()[:10]}-bg")
