@@ -14,7 +14,6 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
-
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
 _GONE = "No member that this balancer may still serve can be stopped; if it is gone for good, name it in bluegreen_balancers_absent."
 

@@ -15,7 +15,6 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Me
 from . import _hostvars, _planner, _task, _topology, _variables, _wish
 from ._topology import Topology
 
-
 _GONE = "If it is gone for good, name it in bluegreen_balancers_absent, with the reason."
 
 
