@@ -15,8 +15,9 @@ from typing import Any
 
 from tools.bed import NGINX, ROOT
 
-from .bed import PYTHON, RELEASES, Bed
+from .bed import Bed
 from .figures import WAYS, Sample, report, table
+from .servers import PYTHON, RELEASES
 from .ways import CONNECTIONS, Ways
 
 VENV = ROOT / "build" / "bench-venv"

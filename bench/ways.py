@@ -6,20 +6,18 @@ same ansible-playbook with the same configuration, over the same connection.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.bed import NGINX, collections_path, wait_until
+from tools.bed import NGINX, wait_until
 
-from .bed import PYTHON, VANILLA, Bed
+from .bed import Bed
 from .figures import Sample, ours_sample, stock_sample
+from .playbooks import finish, play, ssh_variables
+from .servers import PYTHON, VANILLA
 
 HERE = Path(__file__).resolve().parent
 CONNECTIONS = ("ssh", "local")
@@ -104,7 +102,7 @@ class Ways:
             }
         )
         words = [*command, str(HERE / "swap_slot.py"), f"'{order}'" if quote else order]
-        seconds: list[float] = json.loads(self._finish(words, dict(os.environ)))
+        seconds: list[float] = json.loads(finish(words, self.bed.path, dict(os.environ)))
         return seconds
 
     def _playbook(self, way: str, connection: str, playbook: str, **extra: object) -> tuple[float, dict[str, Any]]:
@@ -114,56 +112,12 @@ class Ways:
         words = [str(self.ansible), "-i", str(inventory), playbook, "-e", json.dumps(extra)]
         if way == "ours":
             words[4:4] = ["-e", f"@{self._variables}"]
-        timeline = self.bed.path / "timeline.json"
-        began = time.monotonic()
-        self._finish(words, self._environment(timeline))
-        return time.monotonic() - began, json.loads(timeline.read_text())
-
-    def _finish(self, words: list[str], environment: Mapping[str, str]) -> str:
-        """Standard output of a command that must succeed; it is ended, with all it started, if we are."""
-        process = subprocess.Popen(
-            words,
-            cwd=self.bed.path,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, errors = process.communicate(timeout=120)
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
-        if process.returncode:
-            raise RuntimeError(f"exit status {process.returncode} of {' '.join(words[:4])} …\n{output[-3000:]}\n{errors[-2000:]}")
-        return output
-
-    def _environment(self, timeline: Path) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        return {
-            **kept,
-            "HOME": str(self.bed.path / "controller"),
-            "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin",
-            "ANSIBLE_CONFIG": str(VANILLA / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(collections_path()),
-            "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback"),
-            "ANSIBLE_CALLBACKS_ENABLED": "timeline",
-            "ANSIBLE_NOCOLOR": "1",
-            "BENCH_TIMELINE": str(timeline),
-        }
+        return play(self.bed, words)
 
     def _connection(self, host: str, connection: str) -> str:
         if connection == "local":
             return "ansible_connection=local"
-        # a control path for each alias: each opens its own ssh connection, as real hosts do
-        return (
-            f"ansible_host=127.0.0.1 ansible_port={self.bed.ssh_port} ansible_user={self.bed.user} ansible_ssh_private_key_file={self.bed.path}/etc/id "
-            f"ansible_ssh_common_args='-F /dev/null' ansible_control_path={self.bed.path}/run/cp-{host}"
-        )
+        return " ".join(f"{name}='{value}'" for name, value in ssh_variables(self.bed, host).items())
 
     def _stock_inventory(self, connection: str) -> str:
         return (
