@@ -1,42 +1,72 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take or release the service's lock, on the fleet's first balancer; the fact ``bluegreen_lock`` holds its token."""
+"""Take, keep, release, look at or break the service's lock; the fact ``bluegreen_lock`` is what the run has of it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _lease, _task
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
 class ActionModule(ActionBase):
-    """C(hotswap.bluegreen.lock)."""
+    """C(hotswap.bluegreen.lock): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"state", "reason", "seconds", "until"})
+    _VALID_ARGS = frozenset({"state", "reason", "seconds", "phase", "until"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        variables = task_vars or {}
-        state = self._task.args.get("state", "held")
-        seconds = float(self._task.args.get("seconds", _lease.PATIENCE))
+        _checked, given = self.validate_argument_spec(
+            {
+                "state": {"choices": ["held", "extended", "released", "seen", "broken"], "default": "held"},
+                "reason": {"default": ""},
+                "seconds": {"type": "float"},
+                "phase": {"choices": ["stage"]},
+                "until": {"choices": ["released", "swap"], "default": "released"},
+            },
+            mutually_exclusive=[["seconds", "phase"]],
+        )
+        states = {"held": self._held, "extended": self._extended, "released": self._released, "seen": self._seen, "broken": self._broken}
+        state = given["state"]
+        if self._task.check_mode and state in ("held", "broken"):
+            state = "seen"
         try:
-            if state == "released":
-                _lease.release(self, variables, _task.lock(variables))
-                result["ansible_facts"] = {"bluegreen_lock": {}}
-            elif self._task.check_mode or state == "seen":
-                holder = _lease.seen(self, variables)
-                if holder:
-                    self._display.display(f"the lock is held: {holder}")
-                result["held_by"] = holder
-            else:
-                taken = _lease.take(self, variables, str(self._task.args.get("reason", "release")), seconds)
-                result["ansible_facts"] = {"bluegreen_lock": {**taken, "until": self._task.args.get("until", "released")}}
-        except (Refusal, Lost) as error:
+            return {**result, "changed": False, **states[state](given, task_vars or {})}
+        except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
-        result["changed"] = False
-        return result
+
+    def _held(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        taken = _lease.take(self, variables, given["reason"] or "no reason given", self._seconds(given, variables))
+        return {"ansible_facts": {"bluegreen_lock": {**taken, "until": given["until"]}}, "left_out": taken["left_out"]}
+
+    def _extended(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        if not self._task.check_mode:
+            _lease.extend(self, variables, self._seconds(given, variables))
+        return {}
+
+    def _released(self, _given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        _lease.release(self, variables, _task.lock(variables))
+        return {"ansible_facts": {"bluegreen_lock": {}}}
+
+    def _seen(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        holder = _lease.seen(self, variables)
+        if holder:
+            self._display.display(f"the lock is held: {holder}")
+        return {"held_by": holder, "changed": bool(holder) and given["state"] == "broken"}
+
+    def _broken(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        holder = _lease.end(self, variables, given["reason"])
+        text = f"broke the lock of {holder}" if holder else "nobody holds the lock"
+        self._display.display(text)
+        return {"held_by": holder, "changed": bool(holder), "msg": text}
+
+    def _seconds(self, given: dict[str, Any], variables: dict[str, Any]) -> float:
+        if given["phase"]:
+            return _lease.staging_seconds(variables, int(context.CLIARGS.get("forks") or 1))
+        return float(given["seconds"] or _lease.PATIENCE)

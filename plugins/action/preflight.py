@@ -10,6 +10,7 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
@@ -54,7 +55,12 @@ class ActionModule(ActionBase):
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
             return {**result, "failed": True, "msg": "\n".join([*findings, f"Nothing was changed.{advice}"])}
-        result["ansible_facts"] = {"bluegreen_wish": dump(wish), "bluegreen_unknown": absent, "bluegreen_unreachable": ""}
+        result["ansible_facts"] = {
+            "bluegreen_wish": dump(wish),
+            "bluegreen_unknown": absent,
+            "bluegreen_unreachable": "",
+            "bluegreen_staging_seconds": _hold.staging_seconds(resolved.build_timeout),
+        }
         result["changed"] = False
         return result
 

@@ -77,7 +77,11 @@ def refuse_if(words: str) -> None:
         raise Refusal(words)
 
 
+def absent(folder: str) -> str:
+    """What is missing for a fence, in words; '' if nothing is."""
+    return "" if os.path.isdir(folder) else f"{folder} is not there: run hotswap.bluegreen.install on this host first."
+
+
 def _lock(folder: str) -> str:
-    if not os.path.isdir(folder):
-        raise Refusal(f"{folder} is not there: run hotswap.bluegreen.install on this host first.")
+    refuse_if(absent(folder))
     return f"{folder}/.fence.lock"

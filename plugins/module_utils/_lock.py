@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Callable, ContextManager, Dict, Optional, Tuple
@@ -86,6 +87,8 @@ def _path(folder: str) -> str:
 
 
 def _lock(folder: str) -> ContextManager[None]:
+    if not os.path.isdir(folder):
+        raise Refusal(f"{folder}, where the lock is kept, is not there: run hotswap.bluegreen.install on this host first.")
     return _files.locked(f"{folder}/.lease.lock", PATIENCE)
 
 

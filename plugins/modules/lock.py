@@ -39,11 +39,13 @@ options:
     choices: [released, swap]
     default: released
   seconds:
-    description:
-      - How long the lock lasts without a further sign of life.
-      - In a playbook the default is what staging may take on all hosts of the play, from C(bluegreen_build_timeout), the number of hosts and the forks.
+    description: How long the lock lasts without a further sign of life. In a playbook the default is 900.
     type: float
     default: 60
+  phase:
+    description: Instead of O(seconds), what V(stage), staging, may take on all hosts of the play, from C(bluegreen_build_timeout), their number and the forks.
+    type: str
+    choices: [stage]
   wish:
     description: What the host shall run. The action fills it in.
     type: dict
@@ -114,12 +116,17 @@ overtaken:
   description: With O(state=fenced), who came to this host with a higher token, in words; empty if nobody did.
   type: str
   returned: success
+absent:
+  description: With O(state=fenced), what is missing on a host on which the service is not installed.
+  type: str
+  returned: when it is not
 highest:
   description: With O(state=fenced), the highest token that this host has seen.
   type: int
   returned: success
 """
 
+import os
 import time
 from dataclasses import asdict
 
@@ -154,17 +161,22 @@ def _extended(wanted, _wish, folder):
 
 
 def _released(wanted, _wish, folder):
-    _lock.release(folder, wanted["token"])
+    if os.path.isdir(folder):
+        _lock.release(folder, wanted["token"])
     return {}
 
 
 def _broken(wanted, wish, folder):
+    if not os.path.isdir(folder):
+        return {}
     before = _lock.end(folder, wanted["owner"], wanted["reason"] or "", _fence.highest(_hold.fence_folder(wish))[0])
     return {"changed": True, "lease": asdict(before[1]), "held_by": before[0]} if before else {}
 
 
 def _fenced(wanted, wish, _folder):
     folder = _hold.fence_folder(wish)
+    if _fence.absent(folder):
+        return {"absent": _fence.absent(folder)}
     late = _fence.raise_to(folder, wanted["token"], f"{_lock.who(wanted['owner'])}, {wanted['reason'] or 'no reason given'}")
     return {"overtaken": late, "highest": _fence.highest(folder)[0]}
 
@@ -179,6 +191,7 @@ if __name__ == "__main__":
             "reason": {"type": "str"},
             "until": {"type": "str", "choices": ["released", "swap"], "default": "released"},
             "seconds": {"type": "float", "default": 60},
+            "phase": {"type": "str", "choices": ["stage"]},
             "wish": {"type": "dict"},
             "owner": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},

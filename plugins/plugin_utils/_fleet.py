@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -84,6 +84,17 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     _refuse_differences(swapped, shape)
     wishes = (*swapped, *balancers)
     return Fleet(shape, here.rollout, wishes, tuple(outside), gone)
+
+
+def bare(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
+    """All hosts of the service, as far as its lock needs them: no release is asked for, and no host was looked at."""
+    shape = topology(action, task_vars, "nginx_upstream")
+    hosts = []
+    for host in shape.hosts:
+        wish = _required(action, task_vars, host, "nginx_upstream")
+        hosts.append(replace(wish, root=_required(action, task_vars, host, "supervisor_program").root))
+    balancers = [_required(action, task_vars, host, "nginx_upstream") for host in shape.balancers]
+    return Fleet(shape, _wish.Rollout(), (*hosts, *balancers))
 
 
 def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int) -> None:

@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,39 +47,6 @@ def left_out(task_vars: Mapping[str, Any], host: str) -> str:
 
 
 def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on."""
-    for host in task_vars["ansible_play_hosts_all"]:
-        held = fact(task_vars, host, "bluegreen_lock")
-        if held:
-            return dict(held)
-    return {}
-
-
-def owner(task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """Who runs this: the AWX user and job if there is one, else user, controller and process."""
-    for prefix in ("awx", "tower"):
-        if f"{prefix}_job_id" in task_vars:
-            user = task_vars.get(f"{prefix}_user_name", "schedule")
-            return {"user": user, "controller": f"{prefix} job {task_vars[f'{prefix}_job_id']}", "pid": os.getppid()}
-    return {"user": _user(), "controller": socket.gethostname(), "pid": os.getppid()}
-
-
-def _user() -> str:
-    """Who runs this. In a container, a user may have a number and no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # OSError from Python 3.13 on
-        return f"uid {os.getuid()}"
-
-
-def is_gone(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
-    """Whether the owner of a lease was a process of this very controller that is no more."""
-    if holder.get("controller") != mine["controller"] or holder.get("pid") == mine["pid"]:
-        return False
-    try:
-        os.kill(int(holder["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, KeyError, ValueError):
-        return False
-    return False
+    """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on, the latest of them."""
+    found = (fact(task_vars, host, "bluegreen_lock") for host in task_vars["ansible_play_hosts_all"])
+    return dict(max(filter(None, found), key=lambda lock: lock["token"], default={}))
