@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import Callable, Dict, FrozenSet, Iterable, Optional, Tuple
 
-from . import _files, _pools, _processes, _site, _users
+from . import _files, _pools, _private, _processes, _site, _users
 from ._model import BalancerState, Member, Nginx, Refusal, Wish, load
 
 
@@ -38,14 +38,11 @@ def workers(nginx: Nginx) -> Tuple[int, ...]:
 
 
 def holds_open(pid: int, path: str, prefix: bool = False) -> bool:
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = [_files.target(f"{folder}/{name}") or "" for name in os.listdir(folder)]
-        return any(name.startswith(path) if prefix else name == path for name in names)
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        raise Refusal(f"nginx: not allowed to look at its worker {pid}. Use become.") from None
+    """Whether the worker has this very file open, or one whose path begins like this."""
+    names = _private.files(pid)
+    if names is None:
+        raise Refusal(f"nginx: not allowed to look at its worker {pid}. Use become; root in a container may need CAP_SYS_PTRACE.")
+    return any(name.startswith(path) if prefix else name == path for name in names)
 
 
 def loaded(wish: Wish, generation: str) -> bool:

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
+from . import _private
+
 _START = 19  # fields of /proc/<pid>/stat behind the command: 0 state, 1 parent, 19 start time; see proc(5)
 
 
@@ -77,21 +79,13 @@ def alive(known: Tuple[Tuple[int, int], ...]) -> Tuple[int, ...]:
 
 def environment(pid: int) -> Dict[str, str]:
     """The environment that the process was started with; {} when it is gone or has overwritten it (a new title)."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as environ:
-            items = environ.read().split(b"\0")
-    except OSError:
-        return {}
-    pairs = (item.decode("utf-8", "surrogateescape").partition("=") for item in items if b"=" in item)
+    pairs = (item.partition("=") for item in _private.environment(pid) or ())
     return {name: value for name, _, value in pairs}
 
 
 def directory(pid: int) -> str:
     """The process's working directory, symbolic links resolved; '' when it is gone or not ours to see."""
-    try:
-        return os.readlink(f"/proc/{pid}/cwd")
-    except OSError:
-        return ""
+    return "".join(_private.directory(pid) or ())
 
 
 def title(pid: int) -> str:

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
 from dataclasses import dataclass
 from typing import FrozenSet, Iterable, Iterator, List, Set, Tuple
 
-from . import _processes, _sockdiag
+from . import _private, _processes, _sockdiag
 
 _LISTEN = frozenset({0x0A})
 # ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING: somebody still has something to say or to hear.
@@ -90,18 +89,7 @@ def sockets(ports: Iterable[int], states: FrozenSet[int]) -> List[Socket]:
 
 def _inodes(pid: int) -> Iterator[int]:
     """The socket inodes among the open files of ``pid``; nothing when it is gone or not ours to see."""
-    folder = f"/proc/{pid}/fd"
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return
-    for name in names:
-        try:
-            target = os.readlink(f"{folder}/{name}")
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            yield int(target[8:-1])
+    return (int(target[8:-1]) for target in _private.files(pid) or () if target.startswith("socket:["))
 
 
 def held(pids: Iterable[int]) -> Set[int]:
@@ -157,7 +145,7 @@ def incoming(ports: Iterable[int]) -> int:
 
 
 def _hidden(processes: FrozenSet[int]) -> bool:
-    return any(not os.access(f"/proc/{pid}/fd", os.R_OK) and _processes.start_time(pid) for pid in processes)
+    return any(_private.files(pid) is None and _processes.start_time(pid) for pid in processes)
 
 
 def listening_ports(pids: FrozenSet[int]) -> Set[int]:
