@@ -82,7 +82,7 @@ class ChaosBed:
             f"hotswap.bluegreen.{playbook}",
             *words,
         ]
-        play = Play(playbook, command, self.folder, environment(), moment)
+        play = Play(playbook, command, self.folder, environment(ANSIBLE_PIPELINING=str(self.case.pipelining)), moment)
         self.plays.append(play)
         return play
 

@@ -34,7 +34,7 @@ SLOTS = (("blue", 9502), ("green", 9503))
 
 @dataclass(frozen=True)
 class Moment:
-    """When the fault strikes: ``seconds`` after the ``nth`` progress line that begins ``step``, or after the run began."""
+    """When the fault strikes: ``seconds`` after ``step`` was seen to begin for the ``nth`` member, or after the run began."""
 
     step: str = ""
     nth: int = 0
@@ -63,6 +63,7 @@ class Case:
     serial: int | str
     min_serving: int | str
     stop: str  # how the application stops: graceful, or abrupt (then all depends on the drain)
+    pipelining: bool  # Ansible's: a module comes through the connection, or lies on the host as a file
 
     @property
     def app_hosts(self) -> tuple[str, ...]:
@@ -104,6 +105,7 @@ class Case:
             f"seed {self.seed}: {self.apps} app hosts x {self.slots} slot{'s' if self.slots > 1 else ''}{', one a backup' if self.standby else ''}, {front}; "
             f"fault: {self.fault}{'' if self.fault == 'none' else where}{lasting}; "
             f"on_failure {self.on_failure}, serial {self.serial}, min_serving {self.min_serving}, {self.stop} stop"
+            f"{'' if self.pipelining else ', no pipelining'}"
         )
 
 
@@ -142,6 +144,7 @@ def draw(seed: int) -> Case:
         serial=serial,
         min_serving=dice.choice(floors),
         stop=dice.choice(["graceful", "abrupt"]),
+        pipelining=dice.random() < 0.75,
     )
     return Case(**{**case.__dict__, "target": _target(dice, case)})
 

@@ -14,20 +14,23 @@ from pathlib import Path
 
 from tools.bed import end
 
-_BEGINS = re.compile(r"\S+/\S+.*?\s\s+(\w+)\s.*…$")  # the line of a step that begins
+# The line of a step that begins, as in "app1/blue, app2/blue  switch  switch the balancer away … [lb1]".
+_BEGINS = re.compile(r"(\S+/\S+(?:, \S+/\S+)*)\s\s+(\w+)\s.*…(?: \[\S+\])?$")
 _MARK = "HOTSWAP_CHAOS_RUN"
 
 
 class Moment:
-    """Says yes at the n-th line that begins a step."""
+    """Says yes when a step begins for the n-th member, on whichever balancer first."""
 
     def __init__(self, step: str, nth: int) -> None:
-        self._step, self._left = step, nth
+        self._step, self._nth = step, nth
+        self._members: set[str] = set()
 
     def __call__(self, line: str) -> bool:
         begins = _BEGINS.match(line)
-        self._left -= bool(begins and begins[1] == self._step)
-        return self._left <= 0 and bool(self._step)
+        if begins and begins[2] == self._step:
+            self._members.update(begins[1].split(", "))
+        return bool(self._step) and len(self._members) >= self._nth
 
 
 class Play:

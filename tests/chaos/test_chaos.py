@@ -1,19 +1,30 @@
-"""Three cases of the chaos test, one of each topology; `make test-chaos` runs thirty."""
+"""Three cases of the chaos test, one of each topology, side by side; `make test-chaos` runs thirty."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.chaos.draw import draw
-from tests.chaos.run import run
+from tests.chaos.draw import TOPOLOGIES, draw
+from tests.chaos.run import Outcome, run_all
 from tests.conftest import Counts
 
-QUICK = (0, 1, 2)
+QUICK = (11, 12, 27)
 
 
-@pytest.mark.parametrize("seed", QUICK, ids=lambda seed: f"{seed} {draw(seed).fault}")
-def test_a_release_hit_by_a_fault_loses_no_request_that_the_fault_does_not_excuse_and_is_completed_by_running_again(seed: int, counts: Counts) -> None:
-    outcome = run(seed)
+@pytest.fixture(scope="module")
+def outcomes() -> dict[int, Outcome]:
+    return {outcome.case.seed: outcome for outcome in run_all(QUICK, at_once=len(QUICK))}
+
+
+def test_the_three_cases_are_of_the_three_topologies() -> None:
+    assert {draw(seed).topology for seed in QUICK} == set(TOPOLOGIES)
+
+
+@pytest.mark.parametrize("seed", QUICK, ids=[f"{seed} {draw(seed).fault}" for seed in QUICK])
+def test_a_release_hit_by_a_fault_loses_no_request_that_the_fault_does_not_excuse_and_is_completed_by_running_again(
+    seed: int, outcomes: dict[int, Outcome], counts: Counts
+) -> None:
+    outcome = outcomes[seed]
     counts.add("requests under chaos", outcome.verdict.requests)
     counts.add("lost", len(outcome.verdict.lost))
     counts.add("excused by the fault", len(outcome.verdict.excused))

@@ -11,7 +11,6 @@ import pytest
 
 from tests.chaos.draw import BOTH, Case, draw
 from tests.chaos.invariants import complaints, undercut
-from tests.chaos.play import Moment
 
 CASE = replace(draw(0), topology=BOTH, balancers=1, apps=2, slots=2, min_serving="50%")
 
@@ -68,16 +67,3 @@ def test_a_balancer_that_once_served_too_few_is_told_of() -> None:
     served: list[tuple[float, list[str]]] = [(1.0, ["app1/blue", "app1/green", "app2/blue"]), (2.0, ["app1/blue"]), (3.0, list(CASE.members))]
     assert undercut(CASE, "lb1", served) == ["lb1: served only app1/blue, its floor is 2"]
     assert undercut(CASE, "lb1", served[:1]) == undercut(CASE, "app1", served) == []
-
-
-def test_a_moment_is_the_nth_line_that_begins_the_step() -> None:
-    moment = Moment("stop", 2)
-    lines = [
-        "app1/green  stop    stop, and wait until processes and port are gone …",
-        "app1/green  stop    done, 0.52 s",
-        "app1/blue  start   start …",
-        "app1/blue  stop    waiting, 2 s: 1 connection",
-        "app1/blue  stop    stop, and wait until processes and port are gone …",
-    ]
-    assert [moment(f"{line}\n") for line in lines] == [False, False, False, False, True]
-    assert not Moment("", 0)(lines[0]), "a moment in seconds is no line's"
