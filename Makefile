@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
 
-.PHONY: help setup demo test test-full lint docs bench clean
+.PHONY: help setup demo test test-full test-chaos lint docs bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile
@@ -18,6 +18,9 @@ test: setup ## Every check: lint, types, unit tests, drivers on real nginx and s
 
 test-full: setup ## The counts: many swaps under load, many simulated fleets
 	@$(PY) -m tools.check --full
+
+test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fault that is drawn from a seed (under twenty minutes)
+	@$(PY) -m tests.chaos
 
 lint: setup ## Only the linters
 	@$(PY) -m tools.check --lint
