@@ -3,25 +3,39 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What to do next: a pure function of what is wished and what was seen. No I/O, no Ansible, no memory.
 
-The planner names the steps for a batch of members, in rounds: a round's hosts work at the same time, and the next round
-begins when all of them are through. The runner does them, looks again and asks again. So an interrupted run is
-completed by running again, a drift is repaired in the same way, and ``--check`` prints the very same plan.
+The planner names the next members and the rounds of steps for them. The runner does those, looks again and asks again.
+So an interrupted run is completed by running again, a drift is repaired in the same way, and ``--check`` prints the very
+same plan.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, SlotState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
 
-Wishes = Mapping[str, Wish]  # by host, in the order of the walk: those with members, and their balancers
-World = Mapping[str, HostState]  # by host; a host that is lost or was left out is not in it
-Round = Mapping[str, tuple[Step, ...]]  # by host
+from ._rounds import Batch, Round, Target, leaves, make, runs_as_wished, stays
+from ._world import World
 
-_STOPPED = frozenset({"STOPPED", "EXITED", "FATAL", "ABSENT", "UNKNOWN"})
+__all__ = [
+    "Batch",
+    "Blocked",
+    "Done",
+    "Fallen",
+    "Round",
+    "Target",
+    "as_it_had",
+    "as_it_was",
+    "batches",
+    "course",
+    "declared_first",
+    "plan",
+    "put",
+    "runs_as_wished",
+]
 
 
 @dataclass(frozen=True)
@@ -38,58 +52,29 @@ class Blocked:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """The rounds that bring these members where they shall be."""
+class Fallen:
+    """The member was swapped, and is not as wished again: trying once more would never end."""
 
-    members: tuple[str, ...]
-    rounds: tuple[Round, ...]
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        return tuple(step for part in self.rounds for steps in part.values() for step in steps)
-
-
-Decision = Done | Blocked | Batch
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where one member shall be; ``release`` None means stopped and out.
-
-    ``restore``: with the start it had; ``expected`` is then what that release answers rightly, if not what is wished.
-    """
-
-    wish: Wish
-    member: Member
-    release: str | None
-    restore: bool = False
-    expected: Mapping[str, object] = field(default_factory=dict)
+    member: str
 
 
 def satisfied(wish: Wish, member: Member, world: World) -> bool:
     """Whether every balancer serves the member, with the wished release and configuration, in health."""
-    state = world[wish.host].slots[member.slot]
-    return runs_as_wished(wish, state) and state.healthy and all(world[name].serves(member.id) for name in wish.balancers if name in world)
+    slot = world.slot(member)
+    return runs_as_wished(wish, slot) and slot.healthy and all(world.serves(name, member.id) for name in wish.balancers)
 
 
-def runs_as_wished(wish: Wish, state: SlotState) -> bool:
-    """Whether the running process is the wished release, started as wished, on its own port."""
-    return state.running and state.release == state.current == wish.release and not state.pending and state.listener == "own"
+def serves(wish: Wish, member: Member, world: World) -> bool:
+    """Whether the member answers requests now: it runs, is healthy, and a balancer gives it some."""
+    slot = world.slot(member)
+    return slot.running and slot.healthy and slot.listener == "own" and any(world.serves(name, member.id) for name in wish.balancers)
 
 
-def boots_as_wished(wish: Wish, slot: SlotState) -> bool:
-    """Whether it was started by a run that was cut off, and does not listen yet."""
-    return slot.running and slot.release == slot.current == wish.release and not slot.pending and slot.listener == "none"
-
-
-def queue(wishes: Wishes, world: World) -> list[str]:
+def queue(world: World) -> list[str]:
     """The hosts with something to do, in order: what does not serve first (repairing it costs no capacity), then as in the inventory."""
-    hosts = [wish for wish in wishes.values() if wish.host in world and any(not satisfied(wish, member, world) for member in wish.members)]
-    return [wish.host for wish in sorted(hosts, key=lambda wish: not any(_is_dead(wish, member, world) for member in wish.members))]
-
-
-def _is_dead(wish: Wish, member: Member, world: World) -> bool:
-    return not _serves(wish, member, world) and not satisfied(wish, member, world)
+    wishes = [wish for wish in world.wishes.values() if wish.host in world]
+    busy = [wish for wish in wishes if any(not satisfied(wish, member, world) for member in wish.members)]
+    return [wish.host for wish in sorted(busy, key=lambda wish: all(serves(wish, member, world) for member in wish.members))]
 
 
 def widths(serial: Sequence[str], hosts: int) -> Iterator[int]:
@@ -105,270 +90,162 @@ def widths(serial: Sequence[str], hosts: int) -> Iterator[int]:
 def batches(wishes: Sequence[Wish], serial: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The members that leave together when all of these hosts are swapped: what the balancers' pools foresee."""
     found: list[tuple[str, ...]] = []
-    left, width = list(wishes), widths(serial, len(wishes))
-    while left:
-        count = next(width)
-        now, left = left[:count], left[count:]
+    left, width = iter(wishes), widths(serial, len(wishes))
+    while now := list(itertools.islice(left, next(width))):
         orders = [sorted(wish.members, key=lambda member: not member.backup) for wish in now]
-        for number in range(max(map(len, orders), default=0)):
-            found.append(tuple(order[number].id for order in orders if number < len(order)))
+        found += [tuple(member.id for member in column if member) for column in itertools.zip_longest(*orders)]
     return tuple(batch for batch in found if len(batch) > 1)
 
 
-def plan(wishes: Wishes, world: World, hosts: Collection[str] | None = None) -> Decision:
-    """The next members of ``hosts`` (of all, by default) with their steps, :class:`Done`, or why nothing can be done.
+def course(world: World, serial: Sequence[str]) -> Iterator[Batch | Blocked | Fallen]:
+    """Batch after batch, until all is as wished. Who asks for the next one has done, or assumed in ``world``, the one before.
+
+    After :class:`Blocked` or :class:`Fallen`, asking again makes sense only if the world has changed.
+    """
+    hosts = iter(queue(world))
+    width = widths(serial, sum(bool(wish.members) for wish in world.wishes.values()))
+    walked: set[str] = set()
+    while now := list(itertools.islice(hosts, next(width))):
+        while not isinstance(decision := plan(world, now), Done):
+            again = walked.intersection(decision.members) if isinstance(decision, Batch) else ()
+            if isinstance(decision, Batch) and not again:
+                walked.update(decision.members)
+            yield Fallen(min(again)) if again else decision
+
+
+def plan(world: World, hosts: Iterable[str]) -> Batch | Blocked | Done:
+    """The next members of ``hosts`` with their steps, :class:`Done`, or why nothing can be done.
 
     One member of each host at a time: what does not serve first, then a host's standby before its primary. A host
     that is the only balancer of its members needs nobody else: all of its members come in one.
     """
-    chosen = [wish for wish in wishes.values() if wish.host in world and (hosts is None or wish.host in hosts)]
-    first = [found for found in (_next(wish, world) for wish in chosen) if found]
+    wishes = [world.wishes[host] for host in hosts if host in world]
+    first = [target for target in (_next(wish, world) for wish in wishes) if target]
     if not first:
         return Done()
-    urgent = [target for target in first if not _serves(target.wish, target.member, world)] or first
-    waiting, why = [], ("", "")
-    for target in urgent:
-        reason = _undercut([other.member for other in (*waiting, target)], target.wish, wishes, world)
-        if reason[0]:
-            why = why if why[0] else reason
-        else:
-            waiting.append(target)
-    if not waiting:
-        return Blocked(*why)
-    alone = [_alone(target, wishes, world) for target in waiting if is_contained(target.wish)]
-    shared = _rounds([target for target in waiting if not is_contained(target.wish)], world, wishes)
-    if alone and shared:  # two kinds of hosts in one fleet: those that need nobody come first
-        shared = ()
-        waiting = [target for target in waiting if is_contained(target.wish)]
-    if alone:
-        members = tuple(step.members[0] for steps in alone for step in steps if step.name == "check")
-        return Batch(members, ({steps[0].host: steps for steps in alone},))
-    return Batch(tuple(target.member.id for target in waiting), shared)
-
-
-def is_contained(wish: Wish) -> bool:
-    """Whether the host is the only balancer of its members: nobody else takes part in their swap."""
-    return wish.balancers == (wish.host,)
+    urgent = [target for target in first if not serves(target.wish, target.member, world)] or first
+    fitting, why = _fitting(urgent, world)
+    if not fitting:
+        return why
+    chains = {target.wish.host: _chain(target, world) for target in fitting if not target.wish.others}
+    batch = make([target for target in fitting if target.wish.others], world)
+    chained = tuple(dict.fromkeys(step.members[0] for steps in chains.values() for step in steps if step.name == "check"))
+    return replace(batch, members=(*batch.members, *chained), work={**batch.work, **chains})
 
 
 def _next(wish: Wish, world: World) -> Target | None:
     """The host's next member."""
-    open_members = [member for member in wish.members if not satisfied(wish, member, world)]
-    if not open_members:
+    left = [member for member in wish.members if not satisfied(wish, member, world)]
+    if not left:
         return None
-    member = min(open_members, key=lambda item: (_serves(wish, item, world), not item.backup))
-    return Target(wish, member, wish.release)
+    return Target(wish, min(left, key=lambda member: (serves(wish, member, world), not member.backup)), wish.release, wish.balancers)
 
 
-def _alone(target: Target, wishes: Wishes, world: World) -> tuple[Step, ...]:
-    """All steps of a contained host, member after member, as far as the plan reaches if all goes well."""
-    wish, here = target.wish, dict(world)
+def _fitting(targets: Iterable[Target], world: World) -> tuple[list[Target], Blocked]:
+    """Those of the members, in order, that may be worked on at the same time; and why the first other one may not."""
+    fitting: list[Target] = []
+    taken: dict[str, int] = {}
+    why = Blocked("")
+    for target in targets:
+        refusal, missed = _refusal(target, world, taken)
+        if refusal:
+            why = why if why.reason else refusal
+        else:
+            fitting.append(target)
+            for name in missed:
+                taken[name] = taken.get(name, 0) + 1
+    return fitting, why
+
+
+def _refusal(target: Target, world: World, taken: dict[str, int]) -> tuple[Blocked | None, list[str]]:
+    """Why the member may not be worked on, when so many were taken from each balancer; and which balancers miss it if it may. A dead one costs nothing."""
+    wish, member = target.wish, target.member.id
+    unknown = [name for name in wish.balancers if name not in world]
+    if unknown and not stays(target, world):
+        return Blocked(f"{member} cannot be worked on: {', '.join(unknown)} may still serve it, and was not seen.", unknown[0]), []
+    missed = [name for name in wish.balancers if world.answers(member) and leaves(target, name, world)]
+    for name in missed:
+        if world.room(name) - taken.get(name, 0) < 1:
+            return _undercut(member, name, world, taken.get(name, 0)), []
+    return None, missed
+
+
+def _undercut(member: str, balancer: str, world: World, taken: int) -> Blocked:
+    need, dead = world.wishes[balancer].min_serving, world.silent(balancer)
+    hint = f" ({', '.join(dead)} {'does' if len(dead) == 1 else 'do'} not answer)" if dead else ""
+    return Blocked(
+        f"{member} cannot be taken out: {world.room(balancer) + need - taken - 1} would serve{hint} on {balancer}, bluegreen_min_serving is {need}. "
+        "Repair the others, or accept the downtime with bluegreen_min_serving: 0.",
+        balancer,
+    )
+
+
+def _chain(target: Target, world: World) -> tuple[Step, ...]:
+    """All steps of a host that needs nobody else, member after member, as far as the plan reaches if all goes well; what it declares comes first."""
+    here = world.only(target.wish.host)
     steps: list[Step] = []
     seen: set[str] = set()
     following: Target | None = target
-    while following and following.member.id not in seen:
-        if steps and _undercut([following.member], wish, wishes, here)[0]:
-            break
+    while following and following.member.id not in seen and not _refusal(following, here, {})[0]:
         seen.add(following.member.id)
-        now = [step for part in _rounds([following], here, wishes) for step in part[wish.host]]
+        now = make([following], here).steps
         for step in now:
-            here[wish.host] = assume(here[wish.host], step)
+            here.assume(step)
         steps += now
-        following = _next(wish, here)
-    return tuple(steps)
+        following = _next(following.wish, here)
+    declared, rest = declared_first(steps)
+    return (*(step for part in declared.values() for step in part), *rest)
 
 
-def _serves(wish: Wish, member: Member, world: World) -> bool:
-    """Whether the member answers requests now: it runs, is healthy, and a balancer gives it some."""
-    slot = world[wish.host].slots[member.slot]
-    return slot.running and slot.healthy and slot.listener == "own" and any(world[name].serves(member.id) for name in wish.balancers if name in world)
+def declared_first(steps: Iterable[Step], hosts: Iterable[str] | None = None) -> tuple[Round, list[Step]]:
+    """What these steps declare (on ``hosts``, by default on all) in one go for each host, and the other steps."""
+    pools: dict[str, dict[tuple[str, ...], None]] = {}
+    rest: list[Step] = []
+    chosen = None if hosts is None else frozenset(hosts)
+    for step in steps:
+        if step.name == "declare" and (chosen is None or step.host in chosen):
+            pools.setdefault(step.host, {}).update(dict.fromkeys(step.pools))
+        else:
+            rest.append(step)
+    return {host: (Step("declare", host, (), pools=tuple(found)),) for host, found in pools.items()}, rest
 
 
-def _undercut(leaving: Sequence[Member], wish: Wish, wishes: Wishes, world: World) -> tuple[str, str]:
-    """Why these members cannot leave the balancers of ``wish`` together, and whose refusal it would be; ('', '') if they can.
+# The way back.
 
-    A dead one costs nothing. A member that was not looked at is believed here: the balancer itself asks, on the spot.
+
+def put(target: Target, world: World) -> Batch | Blocked:
+    """The rounds that bring one member back, or to the end of its way; none if there is nothing to do.
+
+    While a balancer that may still serve it cannot be asked, its process is not touched: it only leaves the others.
     """
-    for name in wish.balancers:
-        state = world[name].balancer if name in world else None
-        if state is None:
-            continue
-        gone = {member.id for member in leaving if member.id in state.serving}
-        if not any(_answers(member, wishes, world) for member in gone):
-            continue
-        need = wishes[name].min_serving
-        stay, dead = 0, []
-        for other in state.serving:
-            if stay >= need:
-                break
-            if other in gone:
-                continue
-            if _answers(other, wishes, world):
-                stay += 1
-            else:
-                dead.append(other)
-        if stay < need:
-            hint = f" ({', '.join(dead)} {'does' if len(dead) == 1 else 'do'} not answer)" if dead else ""
-            return (
-                f"{', '.join(sorted(gone))} cannot be taken out: {stay} would serve{hint} on {name}, bluegreen_min_serving is {need}. "
-                "Repair the others, or accept the downtime with bluegreen_min_serving: 0.",
-                name,
-            )
-    return "", ""
+    if stays(target, world) and all(world.serves(name, target.member.id) for name in target.onto if name in world):
+        return Batch((target.member.id,), {}, {}, {})
+    asked = tuple(name for name in target.wish.balancers if name in world)
+    refusal, _ = _refusal(replace(target, wish=replace(target.wish, balancers=asked)), world, {})
+    if refusal:
+        return refusal
+    batch = make([target], world)
+    return batch if stays(target, world) or asked == target.wish.balancers else Batch(batch.members, _only_out(batch.leave), _only_out(batch.work), {})
 
 
-def _answers(member: str, wishes: Wishes, world: World) -> bool:
-    host, _, slot = member.partition("/")
-    if host not in world or slot not in world[host].slots:
-        return True
-    return world[host].slots[slot].healthy
+def _only_out(part: Round) -> Round:
+    kept = {host: tuple(step for step in steps if step.name in ("declare", "switch")) for host, steps in part.items()}
+    return {host: steps for host, steps in kept.items() if steps}
 
 
-def _rounds(targets: Sequence[Target], world: World, wishes: Wishes) -> tuple[Round, ...]:
-    """Out of the balancers, the work on the members' own hosts, back into the balancers; a host alone does all of it in one round."""
-    if not targets:
-        return ()
-    make = _Maker(world, wishes)
-    leave, work, enter = make.leave(targets), make.work(targets), make.enter(targets)
-    if len(targets) == 1 and is_contained(targets[0].wish):
-        host = targets[0].wish.host
-        return ({host: (*leave.get(host, ()), *work.get(host, ()), *enter.get(host, ()))},)
-    return tuple(part for part in (leave, work, enter) if part)
+def as_it_was(wish: Wish, member: Member, before: World, world: World) -> Target | None:
+    """The member with the process it has, on the balancers that served it; None if this run has worked on it."""
+    was, now = before.slot(member), world.slot(member)
+    same = now.pid == was.pid or now.release == was.release != wish.release
+    if not same or now.current != was.current or (now.running and now.state not in ("RUNNING", "STARTING")):
+        return None
+    onto = tuple(name for name in wish.balancers if now.healthy and before.serves(name, member.id))
+    return Target(wish, member, now.release, onto, restore=True, keep=True)
 
 
-@dataclass(frozen=True)
-class _Maker:
-    """Makes the steps of some members, each round for all of them together."""
-
-    world: World
-    wishes: Wishes
-
-    def _slot(self, target: Target) -> SlotState:
-        return self.world[target.wish.host].slots[target.member.slot]
-
-    def _stays(self, target: Target) -> bool:
-        """Whether the process is the right one already and only its checks, or a balancer, are missing."""
-        slot, wish = self._slot(target), target.wish
-        if target.restore:
-            untouched = slot.running and slot.release == slot.current == target.release
-            return untouched and slot.release != wish.release and slot.state == "RUNNING"
-        promising = slot.healthy or slot.uptime <= wish.boot_timeout
-        return promising and (runs_as_wished(wish, slot) or boots_as_wished(wish, slot))
-
-    def _balancers(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
-        """Which balancers that can be reached have to do with which of the members."""
-        found: dict[str, list[Target]] = {}
-        for target in targets:
-            for name in target.wish.balancers:
-                if name in self.world and self.world[name].balancer is not None:
-                    found.setdefault(name, []).append(target)
-        return found
-
-    def leave(self, targets: Sequence[Target]) -> Round:
-        """Each balancer away from those that will be stopped or checked, and their connections ended.
-
-        What it lacks of pools, for leaving and for coming back, is declared first.
-        """
-        found: dict[str, tuple[Step, ...]] = {}
-        for name, mine in self._balancers(targets).items():
-            away, back = self._away(name, mine), [target.member.id for target in self._back(name, mine)]
-            busy = tuple(target.member.id for target in mine if self._slot(target).running and not self._stays(target))
-            steps = self._declare(name, away, back)
-            if away:
-                steps.append(Step("switch", name, away, expected=self._expected(name, away)))
-            if busy:
-                steps.append(Step("drain", name, busy))
-            if steps:
-                found[name] = tuple(steps)
-        return found
-
-    def _away(self, name: str, mine: Sequence[Target]) -> tuple[str, ...]:
-        serves = self.world[name].serves
-        return tuple(target.member.id for target in mine if serves(target.member.id) and not self._is_right(target))
-
-    def _back(self, name: str, mine: Sequence[Target]) -> list[Target]:
-        serves = self.world[name].serves
-        return [target for target in mine if target.release is not None and not (serves(target.member.id) and self._is_right(target))]
-
-    def _is_right(self, target: Target) -> bool:
-        return self._stays(target) and self._slot(target).healthy
-
-    def _declare(self, name: str, away: Sequence[str], back: Sequence[str]) -> list[Step]:
-        """The step that declares the pools of these two changes, where the serving configuration does not have them."""
-        state = self.world[name].balancer or BalancerState()
-        serving = frozenset(state.serving)
-        changes = [change for change in (away, [member for member in back if member not in serving]) if change]
-        missing = [change for change in changes if not (state.loaded and _pools.changed(state.active or _pools.name(()), change) in state.pools)]
-        pools = tuple(tuple(sorted(serving ^ frozenset(change))) for change in missing)
-        return [Step("declare", name, (*away, *(member for member in back if member not in away)), pools=pools)] if pools else []
-
-    def work(self, targets: Sequence[Target]) -> Round:
-        return {target.wish.host: steps for target in targets for steps in [tuple(self._work(target))] if steps}
-
-    def _work(self, target: Target) -> Iterator[Step]:
-        slot, host, ids = self._slot(target), target.wish.host, (target.member.id,)
-        release = target.release or ""
-        if not self._stays(target):
-            if slot.running or slot.state not in _STOPPED:
-                yield Step("stop", host, ids, release, target.restore)
-            if target.release is not None:
-                yield Step("point", host, ids, release, target.restore)
-                yield Step("start", host, ids, release, target.restore)
-        if target.release is not None:
-            yield Step("check", host, ids, release, target.restore)
-
-    def enter(self, targets: Sequence[Target]) -> Round:
-        """Each balancer back to those of its members that have a release."""
-        found: dict[str, tuple[Step, ...]] = {}
-        for name, mine in self._balancers(targets).items():
-            back = self._back(name, mine)
-            if back:
-                expected = {target.member.id: dict(target.expected) for target in back if target.expected}
-                ids = tuple(target.member.id for target in back)
-                found[name] = (Step("enable", name, ids, back[0].release or "", back[0].restore, expected=expected),)
-        return found
-
-    def _expected(self, name: str, leaving: Collection[str]) -> dict[str, dict[str, object]]:
-        """What those who stay answer rightly, where it is not the wish's answer; a balancer knows its own slots itself."""
-        state = self.world[name].balancer or BalancerState()
-        found = {}
-        for other in state.serving:
-            host, _, slot = other.partition("/")
-            if other not in leaving and host != name and host in self.world and slot in self.world[host].slots:
-                expected = self.world[host].slots[slot].expected
-                if expected:
-                    found[other] = expected
-        return found
-
-
-def missing_pools(wishes: Wishes, world: World, hosts: Iterable[Sequence[str]]) -> Round:
-    """The pools that the coming batches of hosts need and that a balancer does not serve: declared in one go, before anything is touched."""
-    groups = [[wishes[host] for host in batch if not is_contained(wishes[host])] for batch in hosts]
-    coming = [batch for group in groups for batch in batches(group, (str(max(len(group), 1)),))]
-    found = {}
-    for name, wish in wishes.items():
-        state = world[name].balancer if name in world else None
-        if state is None or not state.active or not coming:
-            continue
-        serving = frozenset(state.serving)
-        wanted = {serving - frozenset(batch) for batch in coming} - {serving}
-        pools = [tuple(sorted(pool)) for pool in wanted if _pools.name(pool) not in state.pools]
-        if pools and wish.pool:
-            found[name] = (Step("declare", name, (), pools=tuple(sorted(pools))),)
-    return found
-
-
-def put_back(target: Target, wishes: Wishes, world: World) -> tuple[Round, ...]:
-    """The rounds that bring a failed member, or one that was swapped, back to what it had; without a release it stays out.
-
-    A member that never left its balancers and runs what it had needs nothing; one whose old process still runs is only enabled again.
-    """
-    here = world[target.wish.host]
-    slot = here.slots[target.member.slot]
-    serves = all(world[name].serves(target.member.id) for name in target.wish.balancers if name in world)
-    if serves and slot.running and (slot.release == target.release or slot.release != target.wish.release):
-        return ()
-    return _rounds([target], world, wishes)
+def as_it_had(wish: Wish, member: Member, before: World) -> Target:
+    """The member with the release and the start that it had when the run began."""
+    return Target(wish, member, had_release(wish, before.slot(member)), wish.balancers, restore=True)
 
 
 def had_release(wish: Wish, slot: SlotState) -> str | None:
@@ -384,37 +261,6 @@ def had_release(wish: Wish, slot: SlotState) -> str | None:
     return slot.previous if slot.previous != wish.release else None
 
 
-def assume(state: HostState, step: Step) -> HostState:
-    """The host after the step, if it goes well: for printing a plan in check mode, and for planning ahead."""
-    balancer = state.balancer
-    if balancer is not None:
-        if step.name == "declare":
-            balancer = replace(balancer, pools=(*balancer.pools, *map(_pools.name, step.pools)), loaded=True)
-        elif step.name in ("switch", "enable"):
-            moved = [member for member in step.members if (member in balancer.serving) == (step.name == "switch")]
-            serving = frozenset(balancer.serving) ^ frozenset(moved)
-            active = _pools.changed(balancer.active, moved) if balancer.active else ""
-            balancer = replace(balancer, active=active, serving=tuple(sorted(serving)))
-        if balancer is not state.balancer:
-            return replace(state, balancer=balancer)
-    found = dict(state.slots)
-    for member in step.members:
-        slot = found.get(member.partition("/")[2]) if member.startswith(f"{state.host}/") else None
-        if slot is not None:
-            found[member.partition("/")[2]] = _assume_slot(slot, step)
-    return replace(state, slots=found)
-
-
-def _assume_slot(slot: SlotState, step: Step) -> SlotState:
-    if step.name == "drain":
-        return replace(slot, connections=0)
-    if step.name == "stop":
-        return replace(slot, state="STOPPED", pid=0, release=None, listener="none", healthy=False, uptime=0.0)
-    if step.name == "point":
-        previous = slot.current if slot.current != step.release else slot.previous
-        return replace(slot, current=step.release, previous=previous, pending=False)
-    if step.name == "start":
-        return replace(slot, state="STARTING", pid=1, release=slot.current, uptime=0.0)
-    if step.name == "check":
-        return replace(slot, state="RUNNING", listener="own", healthy=True, mark="good")
-    return slot
+def was_swapped_before(wish: Wish, slot: SlotState) -> bool:
+    """Whether it ran the wished release with the wished start already when the run began: there is nothing of this run to take back."""
+    return slot.running and slot.release == wish.release and not slot.pending

@@ -9,15 +9,20 @@ that the planner or a step's own guard can decide.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 
 from . import _planner
+from ._result import Result, booked, by_host, describe, message, table
+from ._world import World
+
+__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "message", "preview", "swap", "table"]
 
 T = TypeVar("T")
 
@@ -61,78 +66,39 @@ class Policy:
     on_failure: str = "stop"
 
 
-@dataclass
-class Result:
-    """What became of the run. ``states`` is the last that was seen of each host, ``lost`` says which do not answer, and why."""
-
-    changed: bool = False
-    events: list[Event] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-    blocked: str = ""
-    blocked_on: str = ""
-    lost: dict[str, str] = field(default_factory=dict)
-    states: dict[str, HostState] = field(default_factory=dict)
-    began: dict[str, HostState] = field(default_factory=dict)
-    swapped: list[str] = field(default_factory=list)
-    returned: list[str] = field(default_factory=list)
-    planned: list[Step] = field(default_factory=list)
-    calls: int = 0
-    walks: dict[str, float] = field(default_factory=dict)  # seconds by host, as the controller waited for it
-
-    @property
-    def reloads(self) -> int:
-        return sum(event.step == "declare" and event.outcome == "ok" for event in self.events)
-
-    @property
-    def ok(self) -> bool:
-        return not self.failures and not self.blocked and not self.lost
-
-
 Tell = Callable[[Event | Step | str], None]
-
-
-def by_host(wishes: Sequence[Wish]) -> dict[str, Wish]:
-    return {wish.host: wish for wish in wishes}
 
 
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Policy | None = None) -> Result:
     """The plan as it stands, with nothing done: each batch's steps on the assumption that those before go well."""
-    known, world = by_host(wishes), dict(states)
+    world = World(by_host(wishes), states.values())
     result = Result(states=dict(states), began=dict(states))
-    plan = _Batches(known, world, policy or Policy())
-    for steps in _planner.missing_pools(known, world, plan.batches).values():
-        result.planned += steps
-        for step in steps:
-            world[step.host] = _planner.assume(world[step.host], step)
-    seen: set[str] = set()
-    for hosts in plan.batches:
-        while True:
-            decision = _planner.plan(known, world, hosts)
-            if isinstance(decision, _planner.Blocked):
-                result.blocked, result.blocked_on = decision.reason, decision.host
-            if not isinstance(decision, _planner.Batch) or seen & set(decision.members):
-                break
-            seen.update(decision.members)
-            for step in decision.steps:
-                result.planned.append(step)
-                world[step.host] = _planner.assume(world[step.host], step)
-        if result.blocked:
+    steps: list[Step] = []
+    for decision in _planner.course(world, (policy or Policy()).serial):
+        if not isinstance(decision, _planner.Batch):
+            _end(result, decision, world)
             break
+        for step in decision.steps:
+            steps.append(step)
+            world.assume(step)
+    first, rest = _planner.declared_first(steps, _shared(world))
+    result.planned = [*(step for part in first.values() for step in part), *rest]
     result.changed = bool(result.planned)
     return result
 
 
-class _Batches:
-    """The hosts with something to do, in the batches that the policy makes of them."""
+def _shared(world: World) -> set[str]:
+    """The hosts that declare their pools before anything is touched: all but those that do all of their work in one call anyway."""
+    return {wish.host for wish in world.wishes.values() if wish.others or not wish.members}
 
-    def __init__(self, wishes: Mapping[str, Wish], world: Mapping[str, HostState], policy: Policy) -> None:
-        left = _planner.queue(wishes, world)
-        width = _planner.widths(policy.serial, sum(bool(wish.members) for wish in wishes.values()))
-        self.batches: list[list[str]] = []
-        while left:
-            count = next(width)
-            self.batches.append(left[:count])
-            left = left[count:]
+
+def _end(result: Result, decision: _planner.Blocked | _planner.Fallen, world: World) -> None:
+    """Note why the walk ends here."""
+    if isinstance(decision, _planner.Blocked):
+        result.blocked, result.blocked_on = decision.reason, decision.host
+        return
+    words = describe(result.states, decision.member, world.wishes)
+    result.blocked, result.blocked_on = f"{decision.member} was swapped and is not as wished again: {words}", decision.member.partition("/")[0]
 
 
 def swap(
@@ -154,8 +120,7 @@ def swap(
     and nothing else is touched then. :class:`Abandoned` comes out: nothing is cleaned up then, running again completes it.
     """
     run = _Run(by_host(wishes), remote, tell, policy or Policy(), proceed, detail)
-    run.observe()
-    if not run.result.lost:
+    if run.observe():
         run.forward()
     return run.result
 
@@ -170,22 +135,19 @@ class _Run:
         self.proceed = proceed
         self.detail = detail
         self.result = Result()
+        self.before = World(wishes, ())
+        self.world = World(wishes, ())  # as seen, and with what is carried over assumed
         self._tell = tell
         self._lock = threading.Lock()
-        self._spread = True  # False from the first failure on: who has not begun its next member does not
-        self._carry: dict[str, tuple[Step, ...]] = {}  # the last round of the batch before: it goes with the first of the next
-
-    @property
-    def world(self) -> dict[str, HostState]:
-        """The hosts that answer, as they were last seen."""
-        return {host: state for host, state in self.result.states.items() if host not in self.result.lost}
+        self._spread = True  # False from the first failure on
+        self._carried: _planner.Round = {}  # the last round of the batch before: it goes with the first one of the next
 
     def tell(self, item: Event | Step | str) -> None:
         with self._lock:
             self._tell(item)
 
-    def observe(self) -> None:
-        """Look at every host at once. One that cannot be reached is lost before anything was changed."""
+    def observe(self) -> bool:
+        """Look at every host at once; whether all of them answered. One that did not is lost before anything was changed."""
         self.proceed()
 
         def look(wish: Wish) -> HostState | str:
@@ -195,141 +157,127 @@ class _Run:
                 return str(error)
 
         wishes = list(self.wishes.values())
-        found = self.remote.together([lambda wish=wish: look(wish) for wish in wishes])  # type: ignore[misc]
+        found = self.remote.together([functools.partial(look, wish) for wish in wishes])
         for wish, state in zip(wishes, found, strict=True):
             if isinstance(state, HostState):
                 self.result.states[wish.host] = state
             else:
                 self.result.lost[wish.host] = state
         self.result.began = dict(self.result.states)
+        self.before, self.world = World(self.wishes, self.result.states.values()), World(self.wishes, self.result.states.values())
         for line in table(self.result.states, self.wishes):
             self.detail(f"at the beginning: {line}")
+        return not self.result.lost
+
+    # Forward.
 
     def forward(self) -> None:
-        """The batches, one after the other, until all is as wished or something fails."""
-        batches = _Batches(self.wishes, self.world, self.policy).batches
-        self.round(_planner.missing_pools(self.wishes, self.world, batches))
-        walked: set[str] = set()
-        for hosts in batches:
-            if not self._batch(hosts, walked):
-                return
-        self._flush(())
-        if self._spread:
-            decision = _planner.plan(self.wishes, self.world)
+        """Batch after batch, until all is as wished or something fails."""
+        if self._declare():
+            return
+        for decision in _planner.course(self.world, self.policy.serial):
             if isinstance(decision, _planner.Batch):
-                fallen = decision.members[0]
-                self._block(f"{fallen} is not as wished again: {self.words(fallen)}", fallen.partition("/")[0])
-            elif isinstance(decision, _planner.Blocked):
-                self._block(decision.reason, decision.host)
+                self._do(decision)
+            elif self._carried:  # what is assumed must come true before anybody is blamed
+                self._flush((), {})
+            else:
+                _end(self.result, decision, self.world)
+                return
+            if not self._spread:
+                return
+        if self._flush((), {}):
+            return
+        left = _planner.plan(self.world, self.wishes)
+        if not isinstance(left, _planner.Done):
+            _end(self.result, _planner.Fallen(left.members[0]) if isinstance(left, _planner.Batch) else left, self.world)
 
-    def _batch(self, hosts: Sequence[str], walked: set[str]) -> bool:
-        """Bring these hosts where they shall be; whether the spread goes on."""
-        while self._spread:
-            decision = _planner.plan(self.wishes, self._assumed(), hosts)
-            if isinstance(decision, _planner.Done):
-                break
-            if self._carry and (isinstance(decision, _planner.Blocked) or walked & set(decision.members)):
-                self._flush(())  # what is assumed must come true before anybody is blamed
-                continue
-            if isinstance(decision, _planner.Blocked):
-                self._block(decision.reason, decision.host)
-                return False
-            again = walked & set(decision.members)
-            if again:
-                fallen = sorted(again)[0]
-                self._block(f"{fallen} was swapped and is not as wished again: {self.words(fallen)}", fallen.partition("/")[0])
-                return False
-            walked.update(decision.members)
-            self._do(decision)
-        return self._spread
-
-    def _block(self, reason: str, host: str) -> None:
-        self.result.blocked, self.result.blocked_on = reason, host
-
-    def _assumed(self) -> dict[str, HostState]:
-        """The world as it will be when the carried steps are done."""
-        world = self.world
-        for host, steps in self._carry.items():
-            for step in steps:
-                if host in world:
-                    world[host] = _planner.assume(world[host], step)
-        return world
+    def _declare(self) -> bool:
+        """The pools that the whole walk needs and a balancer lacks, in one go, before anything is touched. Whether that failed."""
+        planned = preview(list(self.wishes.values()), self.result.states, self.policy).planned
+        first, _ = _planner.declared_first(planned, _shared(self.world))
+        return self.round(first)
 
     def _do(self, batch: _planner.Batch) -> None:
         for step in batch.steps:
             self.detail(f"{step.member} on {step.host}: {step.name}")
-        *rounds, last = batch.rounds
         self.result.swapped += batch.members
-        if not rounds:
-            self._flush(batch.members, last)
+        if self._flush(batch.members, batch.leave):
             return
-        if self._flush(batch.members, rounds[0]):
+        if self.round(batch.work):
+            self.recover(batch.members)
             return
-        for part in rounds[1:]:
-            if self.round(part):
-                self.recover(batch.members)
-                return
-        self._carry = dict(last)
-        if last and not all(step.name == "enable" for steps in last.values() for step in steps):
-            self._flush(batch.members)
+        self._carried = batch.enter
+        for steps in batch.enter.values():
+            for step in steps:
+                self.world.assume(step)
 
-    def _flush(self, members: Sequence[str], following: _planner.Round | None = None) -> bool:
+    def _flush(self, members: Sequence[str], following: _planner.Round) -> bool:
         """Do what was carried over, and on the same hosts, in the same calls, what follows. Whether something failed."""
-        carried = tuple(member for steps in self._carry.values() for step in steps for member in step.members)
-        following = following or {}
-        hosts = [*self._carry, *(host for host in following if host not in self._carry)]
-        part = {host: (*self._carry.get(host, ()), *following.get(host, ())) for host in hosts}
-        self._carry = {}
-        failed = self.round(part)
-        if failed:
-            self.recover(tuple(dict.fromkeys((*carried, *members))))
-        return failed
-
-    def round(self, part: _planner.Round) -> bool:
-        """Let each host do its steps, all at the same time. Whether something failed; it has been noted then."""
-        if not part:
+        carried, self._carried = self._carried, {}
+        part = {host: (*carried.get(host, ()), *following.get(host, ())) for host in {**carried, **following}}
+        if not self.round(part):
             return False
+        entering = (member for steps in carried.values() for step in steps for member in step.members)
+        self.recover(tuple(dict.fromkeys((*entering, *members))))
+        return True
+
+    # One round.
+
+    def round(self, part: _planner.Round, mending: bool = False) -> bool:
+        """Let each host do its steps, all at the same time. Whether something failed; it has been noted then."""
         before = len(self.result.failures) + len(self.result.lost)
-        self.remote.together([lambda host=host, steps=steps: self._walk(host, steps) for host, steps in part.items()])  # type: ignore[misc]
+        if part:
+            self.remote.together([functools.partial(self._walk, host, steps, mending) for host, steps in part.items()])
+        for host in part:
+            if host in self.result.lost:
+                self.world.lose(host)
+            else:
+                self.world.see(self.result.states[host])
         return len(self.result.failures) + len(self.result.lost) > before
 
-    def _walk(self, host: str, steps: Sequence[Step]) -> None:
-        """One host's steps, in as many calls as its waits need."""
+    def _walk(self, host: str, steps: Sequence[Step], mending: bool) -> None:
+        """One host's steps, in as many calls as its waits need.
+
+        When something failed elsewhere, the member that is in work here is brought to its end, and no other is begun.
+        """
         wish, left, began = self.wishes[host], list(steps), time.monotonic()
+        in_work = ""
         try:
-            while left:
+            while left := left if self._spread or mending else [step for step in left if in_work and step.members == (in_work,)]:
                 self.proceed()
-                if not self._spread and left[0].elapsed == 0:
-                    left = self._begun(left)
                 self.tell(left[0])
-                answer = self.remote.walk(wish, [self._proven(step) for step in left])
+                answer = self.remote.walk(wish, [self._informed(step) for step in left])
                 self._note(host, answer)
-                if answer.failure or not answer.waiting:
-                    return
                 waiting = answer.waiting
-                done = next(number for number, step in enumerate(left) if (step.members, step.name) == (waiting.members, waiting.name))
-                left = [replace(waiting, out_of=()), *left[done + 1 :]]
-                if not self._spread:
-                    left = self._begun(left)
+                if answer.failure or not waiting:
+                    return
+                number = next(number for number, step in enumerate(left) if (step.members, step.name) == (waiting.members, waiting.name))
+                begun = waiting.elapsed > 0 or (number > 0 and left[number - 1].members == waiting.members)
+                in_work = waiting.members[0] if begun and len(waiting.members) == 1 and waiting.members[0].startswith(f"{host}/") else ""
+                left = [replace(waiting, out_of=()), *left[number + 1 :]]
         except (Lost, Refusal) as error:
             with self._lock:
                 self.result.lost[host] = str(error)
+                self.result.changed = True  # it may have done some of it
                 self._spread = False
             self.tell(f"{host}: {error}")
         finally:
             with self._lock:
                 self.result.walks[host] = round(self.result.walks.get(host, 0.0) + time.monotonic() - began, 3)
 
-    def _begun(self, left: Sequence[Step]) -> list[Step]:
-        """After a failure elsewhere: the member in work is brought to its end, the next one is not begun."""
-        return [step for step in left if step.members == left[0].members]
+    def _informed(self, step: Step) -> Step:
+        """The step with what other hosts have said, which its own host cannot see.
 
-    def _proven(self, step: Step) -> Step:
-        """The step with those other balancers of its member that were seen, with their own eyes, not to serve it."""
-        if step.name not in ("stop", "start"):
-            return step
-        states, wish = self.result.states, self.wishes[step.host]
-        return replace(step, out_of=tuple(name for name in wish.others if name in states and not states[name].serves(step.members[0])))
+        Stopping and starting: which balancers were seen, with their own eyes, not to serve the member. A change of what
+        is served: what members on other releases answer rightly.
+        """
+        world, host = self.world, step.host
+        if step.name in ("stop", "start"):
+            others = self.wishes[host].others
+            return replace(step, out_of=tuple(name for name in others if name in world and not world.serves(name, step.members[0])))
+        if step.name == "switch":
+            return replace(step, expected=world.expected(host))
+        return replace(step, expected=world.expected_of(host, step.members)) if step.name == "enable" else step
 
     def _note(self, host: str, answer: Answer) -> None:
         for event in answer.events:
@@ -347,168 +295,64 @@ class _Run:
     # After a failure.
 
     def recover(self, members: Sequence[str]) -> None:
-        """The batch at its end: who is healthy on the new release serves, who was not touched yet serves again, who failed goes back.
+        """The batch at its end: who is healthy on the new release serves, who was not worked on serves again, who failed goes back.
 
         What the policy says comes after that. Never more than once: a rollback is not rolled back.
         """
-        self._spread = False
-        failed = [failure.member for failure in self.result.failures if failure.member in members]
-        reachable = [member for member in members if member.partition("/")[0] in self.world]
-        for member in reachable:
-            if member not in failed:
+        for member in members:
+            if self._can_be_asked(member) and member not in self._failed(members):
                 self._complete(member)
-        stuck = [member for member in failed if member in reachable and not self._back(member, failed=True)]
-        if self.policy.on_failure == "stop" or not failed or stuck or self.result.lost:
+        failed = self._failed(members)
+        back = [self._back(member, failed=True) for member in failed if self._can_be_asked(member)]
+        if self.policy.on_failure == "stop" or not back or not all(back) or self.result.lost or self.result.blocked:
             return
         hosts = {member.partition("/")[0] for member in failed}
         for member in reversed(self.result.swapped):
-            host = member.partition("/")[0]
-            mine = member not in failed and host in self.world and (self.policy.on_failure == "fleet" or host in hosts)
+            mine = member not in failed and (self.policy.on_failure == "fleet" or member.partition("/")[0] in hosts)
             if mine and not self._back(member):
                 return
 
-    def _complete(self, member: str) -> None:
-        """Enable a member of a broken-off batch that is right, or that nobody touched yet."""
-        host, _, slot = member.partition("/")
-        wish, now = self.wishes[host], self.result.states[host].slots[slot]
-        if _planner.runs_as_wished(wish, now) and now.healthy:
-            target = _planner.Target(wish, wish.member(slot), wish.release)
-        else:
-            target = self._had(member)
-            untouched = now.running and now.release == now.current == target.release and now.healthy
-            if not untouched:
-                return
-        self._rounds(_planner.put_back(target, self.wishes, self.world))
+    def _failed(self, members: Sequence[str]) -> list[str]:
+        failed = {failure.member for failure in self.result.failures}
+        return [member for member in members if member in failed]
 
-    def _had(self, member: str) -> _planner.Target:
+    def _can_be_asked(self, member: str) -> bool:
+        return member.partition("/")[0] in self.world
+
+    def _of(self, member: str) -> tuple[Wish, Member]:
         host, _, slot = member.partition("/")
-        wish, before = self.wishes[host], self.result.began[host].slots[slot]
-        expected = before.expected if before.release == before.current else {}
-        return _planner.Target(wish, wish.member(slot), _planner.had_release(wish, before), restore=True, expected=expected)
+        return self.wishes[host], self.wishes[host].member(slot)
+
+    def _complete(self, member: str) -> None:
+        """Let a member of a broken-off batch serve that nobody has worked on yet, or that is right."""
+        wish, found = self._of(member)
+        target = _planner.as_it_was(wish, found, self.before, self.world)
+        if target is None and _planner.runs_as_wished(wish, self.world.slot(found)):
+            target = _planner.Target(wish, found, wish.release, wish.balancers)
+        if target:
+            self._put(_planner.put(target, self.world))
 
     def _back(self, member: str, failed: bool = False) -> bool:
         """Bring a member back to the release it had; whether that went well. Only one that failed is left with none."""
-        target = self._had(member)
-        rounds = _planner.put_back(target, self.wishes, self.world)
-        if not rounds or (target.release is None and not failed):
+        wish, found = self._of(member)
+        target = _planner.as_it_was(wish, found, self.before, self.world)
+        if target is None:
+            target = _planner.as_it_had(wish, found, self.before)
+            if not failed and (target.release is None or _planner.was_swapped_before(wish, self.before.slot(found))):
+                return True
+        rounds = _planner.put(target, self.world)
+        if isinstance(rounds, _planner.Batch) and not rounds.rounds:
             return True
         had = f"release {target.release}" if target.release else "no release (it had none)"
         self.tell(f"{member}: {'failed, ' if failed else ''}going back to {had}")
-        if not self._rounds(rounds):
+        if not self._put(rounds):
             return False
         self.result.returned.append(member)
         return True
 
-    def _rounds(self, rounds: Sequence[_planner.Round]) -> bool:
-        return not any(self.round(part) for part in rounds)
-
-    def words(self, member: str) -> str:
-        return describe(self.result.states, member, self.wishes)
-
-
-def _balancers(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish]) -> Iterator[tuple[str, bool]]:
-    wish = wishes.get(member.partition("/")[0])
-    for name in wish.balancers if wish else ():
-        if name in states:
-            yield name, states[name].serves(member)
-
-
-def describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish]) -> str:
-    """One member now, in words."""
-    host, _, slot = member.partition("/")
-    seen = states[host].slots[slot]
-    serving = dict(_balancers(states, member, wishes))
-    here = [name for name, serves in serving.items() if serves]
-    where = "out of the balancer" if not here else "serving" if len(here) == len(serving) else f"serving on {', '.join(here)} only"
-    parts = [
-        f"release {seen.release}" if seen.release else "no release running",
-        f"supervisor says {seen.state}",
-        "healthy" if seen.healthy else f"not healthy ({seen.seen})",
-        where,
-    ]
-    return ", ".join(parts)
-
-
-def table(states: Mapping[str, HostState], wishes: Mapping[str, Wish] | None = None, lost: Mapping[str, str] | None = None) -> list[str]:
-    """Every member now, a line each."""
-    lines = []
-    for host, state in states.items():
-        stamp = f" (last seen {time.strftime('%H:%M:%S', time.localtime(state.time))}, the host is lost)" if lost and host in lost else ""
-        lines += [f"{host}/{slot}: {describe(states, f'{host}/{slot}', wishes or {})}{stamp}" for slot in state.slots]
-    return lines
-
-
-def failure_text(failure: Failure) -> str:
-    """A failure for the person on call: what, where, expected, seen, the program's last words."""
-    who = failure.member or failure.host
-    where = f" on {failure.host}" if failure.host and not who.startswith(failure.host) else ""
-    lines = [f"{who} failed at {failure.step}{where}: expected: {failure.expected}; seen: {failure.seen}"]
-    if failure.log:
-        lines += ["its last log lines:", *(f"  {line}" for line in failure.log)]
-    return "\n".join(lines)
-
-
-def booked(result: Result) -> dict[str, str]:
-    """Whose fault it was: the text of what failed, by the host that it is booked on."""
-    found: dict[str, list[str]] = {}
-    for failure in result.failures:
-        found.setdefault(failure.member.partition("/")[0] or failure.host, []).append(failure_text(failure))
-    for host, why in result.lost.items():
-        found.setdefault(host, []).append(why)
-    if result.blocked:
-        found.setdefault(result.blocked_on, []).append(result.blocked)
-    return {host: "\n".join(texts) for host, texts in found.items()}
-
-
-def message(result: Result, wishes: Sequence[Wish]) -> str:
-    """The whole message of a run that did not reach its end, with what to do next."""
-    known = by_host(wishes)
-    lines = [f"Release {wishes[0].release} of {wishes[0].service} was not completed."]
-    lines += [failure_text(failure) for failure in result.failures]
-    lines += [_lost_text(host, why, result, known) for host, why in result.lost.items()]
-    if result.blocked:
-        lines.append(result.blocked)
-    if result.failures:
-        lines.append(_aftermath(result, known))
-    lines += ["members now:", *(f"  {line}" for line in table(result.states, known, result.lost))] if result.states else []
-    lines.append(_advice(result))
-    return "\n".join(lines)
-
-
-def _lost_text(host: str, why: str, result: Result, wishes: Mapping[str, Wish]) -> str:
-    if not result.changed:
-        return f"{why}\nNothing was changed."
-    if wishes[host].members:
-        return f"{why}\nThe spread ended there; the others were not touched. Its members were last seen as listed below."
-    serving = result.states[host].balancer
-    names = ", ".join(serving.serving) if serving else "not known"
-    return f"{why}\nNo member that it may still serve was stopped. When it was last seen, it served: {names}."
-
-
-def _advice(result: Result) -> str:
-    again = "run the same command again: it goes on where this run ended."
-    if result.lost:
-        return f"When {' and '.join(result.lost)} {'is' if len(result.lost) == 1 else 'are'} back, {again} A balancer that is gone for good is named in bluegreen_balancers_absent."
-    return f"Mend the cause, then {again}"
-
-
-def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
-    """What became of the failed member, and of the others."""
-    member = result.failures[0].member
-    host, _, slot = member.partition("/")
-    if not slot or host not in result.states:
-        return "No member was at fault."
-    others = [name for name in result.returned if name != member]
-    rest = f"{', '.join(others)} went back, too." if others else "the others were not touched."
-    seen = result.states[host].slots[slot]
-    serving = any(serves for _name, serves in _balancers(result.states, member, wishes))
-    if serving and seen.release:
-        text = f"{member} is back on release {seen.release} and serves; {rest}"
-    elif sum(failure.member == member for failure in result.failures) > 1:
-        text = f"{member} could not be put back either and stays out of the balancer; {rest}"
-    else:
-        text = f"{member} has no release to go back to and stays out of the balancer; {rest}"
-    second = [failure.member for failure in result.failures[1:] if failure.member and failure.member != member]
-    if second:
-        text += f" The way back ended at {second[0]}, which could not be put back: nothing more was tried."
-    return text
+    def _put(self, decision: _planner.Batch | _planner.Blocked) -> bool:
+        """Do the rounds of one member; whether it is through."""
+        if isinstance(decision, _planner.Blocked):
+            _end(self.result, decision, self.world)
+            return False
+        return not any(self.round(part, mending=True) for part in decision.rounds)

@@ -1,13 +1,17 @@
 """A fleet that exists only in memory, for planner and runner: it does the steps, breaks when told, and keeps watch.
 
 Nothing here knows how the planner decides. Every step that is done is held against the invariants of
-docs/architecture.md at the moment at which it is done, and a run can be cut off after any step.
+docs/architecture.md, on the truth and at the moment at which it is done, and a run can be cut off after any step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import itertools
+import random
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
@@ -17,15 +21,20 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     HostState,
     Member,
     Program,
+    Refusal,
     SlotState,
     Step,
     Wish,
 )
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Answer
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Answer, Lost
+
+T = TypeVar("T")
 
 OLD, NEW = "v1", "v2"
 
 runs = 0  # how many were made, for the count
+_pids = itertools.count(1)
 
 
 class CutOff(BaseException):
@@ -38,7 +47,7 @@ class Broken(AssertionError):
 
 @dataclass
 class Slot:
-    """The truth about one member."""
+    """The truth about one member. ``connections`` are open from each balancer."""
 
     running: str | None = OLD  # the release of the process, None without one
     current: str | None = OLD
@@ -46,17 +55,27 @@ class Slot:
     marks: dict[str, str] = field(default_factory=dict)
     pending: bool = False
     healthy: bool = True
-    connections: int = 1
     uptime: float = 1000.0
     fatal: bool = False  # supervisor gave up, rather than being asked to stop
-    restored_start: bool = False
+    pid: int = field(default_factory=_pids.__next__)
+    connections: dict[str, int] = field(default_factory=dict)
+    old_start: bool = False  # it was put back with the start it had
+
+    @property
+    def answers(self) -> bool:
+        return self.running is not None and self.healthy
+
+    @property
+    def expected(self) -> dict[str, Any]:
+        """What it answers rightly, where that is not the wished release's answer."""
+        return {"body": self.running} if self.running not in (None, NEW) else {}
 
     def seen(self) -> SlotState:
         process = self.running is not None
         state = "RUNNING" if process else "FATAL" if self.fatal else "STOPPED" if self.current else "ABSENT"
         return SlotState(
             state=state,
-            pid=7 if process else 0,
+            pid=self.pid if process else 0,
             uptime=self.uptime,
             release=self.running,
             current=self.current,
@@ -65,150 +84,514 @@ class Slot:
             staged=True,
             pending=self.pending,
             listener="own" if process else "none",
-            connections=self.connections,
-            healthy=process and self.healthy,
-            seen="",
+            healthy=self.answers,
+            expected=self.expected,
         )
+
+    def dies(self) -> None:
+        self.running, self.healthy, self.fatal = None, False, True
+        self.connections.clear()
+
+
+@dataclass
+class Pools:
+    """What one nginx serves, and the names of the sets that it could serve."""
+
+    serving: dict[str, None]
+    declared: dict[str, None]
+    active: str = ""
+    told: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.active = _pools.name(self.serving)
+        self.told = tuple(self.declared)
+
+    def declare(self, pools: Sequence[Sequence[str]]) -> None:
+        self.declared.update(dict.fromkeys(map(_pools.name, pools)))
+        self.told = tuple(self.declared)
+
+    def move(self, members: Sequence[str]) -> bool:
+        """Serve these if they are not served, and the other way round; False if there is no such pool."""
+        name = _pools.changed(self.active, members)
+        if name not in self.declared:
+            return False
+        for member in members:
+            if member in self.serving:
+                del self.serving[member]
+            else:
+                self.serving[member] = None
+        self.active = name
+        return True
+
+    def seen(self) -> BalancerState:
+        return BalancerState(self.active, tuple(self.serving), self.told, True)
 
 
 @dataclass
 class Host:
-    """One host: its slots, and what its balancer serves."""
+    """One host: its slots, and what its nginx serves, where it has one."""
 
     wish: Wish
     slots: dict[str, Slot]
-    serving: set[str]
-    pools: set[frozenset[str]]
+    pools: Pools | None = None
 
     def seen(self) -> HostState:
-        balancer = BalancerState("p", tuple(sorted(self.serving)), tuple(sorted(tuple(sorted(pool)) for pool in self.pools)), True)
-        return HostState(self.wish.host, 0.0, {name: slot.seen() for name, slot in self.slots.items()}, balancer)
-
-    def healthy_serving(self, without: str = "") -> int:
-        return sum(slot.running is not None and slot.healthy for name, slot in self.slots.items() if f"{self.wish.host}/{name}" in self.serving - {without})
+        return HostState(self.wish.host, 0.0, {name: slot.seen() for name, slot in self.slots.items()}, self.pools.seen() if self.pools else None)
 
 
-def wish(host: str, slots: Sequence[str], backups: Sequence[str] = (), min_serving: int = 1, release: str = NEW) -> Wish:
-    members = tuple(Member(host, name, {"http": 9000 + number}, backup=name in backups) for number, name in enumerate(slots))
-    return Wish("shop", host, "/srv/shop", release, members, members, Program(("x",)), min_serving=min_serving)
+@dataclass
+class Faults:
+    """What shall go wrong. ``bad`` are (member, release) that never get healthy; the others happen once, or from then on.
+
+    ``fail``: (member, step) fails once. ``refuses``: (balancer, member) is never enabled. ``lost``: (host, call): the host
+    answers no call from that one on, counted over all hosts; ``late``: it still does that call, and only its answer is
+    lost. ``refusal``: (host, call): that call to the host cannot be done. ``dies``: (member, step): its process ends
+    after so many steps. ``cut_after``: the run is killed after so many steps.
+    """
+
+    bad: set[tuple[str, str]] = field(default_factory=set)
+    fail: tuple[str, str] | None = None
+    refuses: set[tuple[str, str]] = field(default_factory=set)
+    lost: tuple[str, int] | None = None
+    late: bool = False
+    refusal: tuple[str, int] | None = None
+    dies: tuple[str, int] | None = None
+    cut_after: int | None = None
 
 
-def host(wished: Wish, slots: dict[str, Slot] | None = None, out: Sequence[str] = ()) -> Host:
-    ids = {member.id for member in wished.members}
-    truth = slots or {member.slot: Slot() for member in wished.members}
-    return Host(wished, truth, ids - {f"{wished.host}/{name}" for name in out}, set(_pools.foreseen(ids)))
+@dataclass
+class Watch:
+    """What happened in this run, so far: what the invariants are about that one moment does not show."""
+
+    began: dict[str, Slot] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)  # members on which something was done
+    replaced: set[str] = field(default_factory=set)  # members whose process was stopped or started forwards
+    restored: list[str] = field(default_factory=list)  # members that a way back was begun for, in order
+    back: set[str] = field(default_factory=set)  # members that were started again on the way back
+    failed: list[str] = field(default_factory=list)
+    over: bool = False  # something failed: the spread is over
+    disturbed: bool = False  # somebody else changed something: a guard on the spot may refuse what was planned rightly
+    away: dict[str, dict[str, None]] = field(default_factory=dict)  # by balancer: members taken out and not yet back
+    widest: int = 0  # hosts with a member out at the same time, at most
 
 
 @dataclass
 class Fleet:
-    """The hosts as a Remote. ``bad`` are (member, release) that never get healthy; ``fail`` a step that fails once."""
+    """The hosts as a Remote.
+
+    Jobs that are at the same time run one after the other in an order drawn from ``chance``; with ``sliced``, their
+    calls are mixed, and a call may end in the middle of a wait or before a step.
+    """
 
     hosts: dict[str, Host]
-    bad: set[tuple[str, str]] = field(default_factory=set)
-    fail: tuple[str, str] | None = None
-    cut_after: int | None = None
+    faults: Faults = field(default_factory=Faults)
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    sliced: bool = False
+    width: int = 1  # hosts that may be out at the same time
+    watching: bool = True
     done: list[Step] = field(default_factory=list)
     calls: int = 0
-    failed_at: int | None = None
-    failed_member: str = ""
+    looks: int = 0
+    waits: int = 0
+    watch: Watch = field(default_factory=Watch)
+    turns: Turns | None = None
 
     @property
     def wishes(self) -> list[Wish]:
         return [item.wish for item in self.hosts.values()]
 
-    def observe(self, wishes: Sequence[Wish]) -> dict[str, HostState]:
-        return {item.host: self.hosts[item.host].seen() for item in wishes}
+    def slot(self, member: str) -> Slot:
+        host, _, slot = member.partition("/")
+        return self.hosts[host].slots[slot]
 
-    def walk(self, wished: Wish, steps: Sequence[Step]) -> Answer:
+    def serves(self, balancer: str, member: str) -> bool:
+        pools = self.hosts[balancer].pools
+        return pools is not None and member in pools.serving
+
+    def serving(self, balancer: str) -> set[str]:
+        pools = self.hosts[balancer].pools
+        return set(pools.serving) if pools else set()
+
+    def members(self) -> Iterator[Member]:
+        return (member for wish in self.wishes for member in wish.members)
+
+    def balancers_of(self, member: str) -> tuple[str, ...]:
+        return self.hosts[member.partition("/")[0]].wish.balancers
+
+    def begin(self) -> None:
+        """A new run: nothing of the last one is remembered."""
+        self.watch = Watch()
+        if self.watching:
+            self.watch.began = {member.id: replace(self.slot(member.id)) for member in self.members()}
+        self.done.clear()
+        self.calls = self.looks = self.waits = 0
+
+    # As a Remote.
+
+    def observe(self, wish: Wish) -> HostState:
+        self.looks += 1
+        self._must_be_there(wish.host)
+        return self.hosts[wish.host].seen()
+
+    def _is_lost(self, host: str) -> bool:
+        return self.faults.lost is not None and self.faults.lost[0] == host and self.calls >= self.faults.lost[1]
+
+    def _must_be_there(self, host: str) -> None:
+        if self._is_lost(host):
+            self.watch.over = True
+            raise Lost(f"{host} does not answer: connection timed out")
+
+    def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
+        sent = not self.watch.over  # what is under way when something fails elsewhere cannot be called back
+        if self.turns:
+            self.turns.wait()
+        late = self.faults.late and self.faults.lost == (wish.host, self.calls)
+        if not late:
+            self._must_be_there(wish.host)
+        if self.faults.refusal == (wish.host, self.calls):
+            self.calls += 1
+            self.watch.over = True
+            raise Refusal(f"{wish.host}: no space left on device")
         self.calls += 1
+        answer = self._walk(self.hosts[wish.host], steps, sent)
+        if late:
+            self._must_be_there(wish.host)
+        return answer
+
+    def _walk(self, here: Host, steps: Sequence[Step], sent: bool) -> Answer:
         events: list[Event] = []
         for step in steps:
-            if self.cut_after is not None and len(self.done) >= self.cut_after:
+            if self.sliced and step.elapsed == 0 and self.chance.random() < 0.3 and (events or step.name in ("drain", "stop", "check")):
+                self.waits += 1
+                if step.name in ("drain", "stop", "check"):
+                    self._must_be_allowed(step, here, sent)
+                    step = replace(step, elapsed=1.0)
+                    events.append(Event(step.name, step.member, "waiting", 0.0, 1.0, host=here.wish.host))
+                return Answer(here.seen(), tuple(events), waiting=step)
+            if self.faults.cut_after is not None and len(self.done) >= self.faults.cut_after:
                 raise CutOff
-            why = self._do(step)
+            self._must_be_allowed(step, here, sent)
+            who, why = self._do(step, here)
             self.done.append(step)
+            self._mishap()
+            events.append(Event(step.name, step.member, "failed" if why else "ok", 0.0, 0.0, why, here.wish.host))
             if why:
-                self.failed_at, self.failed_member = self.failed_at or len(self.done), self.failed_member or step.member
-                events.append(Event(step.name, step.member, "failed", 0.0, 0.0, why))
-                return Answer(self.hosts[wished.host].seen(), tuple(events), failure=Failure(step.member, step.name, "", why))
-            events.append(Event(step.name, step.member, "ok", 0.0, 0.0))
-        return Answer(self.hosts[wished.host].seen(), tuple(events))
+                self.watch.over = True
+                self.watch.failed += [who] if who else []
+                return Answer(here.seen(), tuple(events), failure=Failure(who, step.name, "it works", why, host=here.wish.host))
+        return Answer(here.seen(), tuple(events))
 
-    def _do(self, step: Step) -> str:
-        """Do one step and hold it against the invariants; why it failed, or ''."""
-        here = self.hosts[step.host]
-        slot = here.slots[step.slot]
-        if self.failed_member and step.member != self.failed_member:
-            raise Broken(f"{step} after {self.failed_member} failed: the first failed member stops the spread")
-        if self.fail == (step.member, step.name):
-            self.fail = None
+    def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        if self.sliced and len(jobs) > 1 and self.calls + self.looks >= len(self.hosts):
+            self.turns = Turns(self.chance)
+            try:
+                return self.turns.run(jobs)
+            finally:
+                self.turns = None
+        order = list(range(len(jobs)))
+        self.chance.shuffle(order)
+        found = {number: jobs[number]() for number in order}
+        return [found[number] for number in range(len(jobs))]
+
+    def _mishap(self) -> None:
+        if self.faults.dies and len(self.done) >= self.faults.dies[1]:
+            self.slot(self.faults.dies[0]).dies()
+            self.watch.disturbed = True
+            self.faults.dies = None
+
+    # The invariants that hold for every step.
+
+    def _must_be_allowed(self, step: Step, here: Host, sent: bool) -> None:
+        if not self.watching:
+            return
+        watch = self.watch
+        if step.host != here.wish.host:
+            raise Broken(f"{step} on {here.wish.host}")
+        if step.name == "declare":
+            shared = here.wish.others or not here.wish.members
+            if shared and watch.begun and not watch.over and not watch.disturbed:
+                raise Broken(f"{step}: declared in the middle of the walk, not before")
+            return
+        strangers = [member for member in step.members if member not in watch.begun]
+        if watch.over and strangers and not sent:
+            raise Broken(f"{step} after a failure: {strangers} had not been begun, and the first failure stops the spread")
+        watch.begun.update(step.members)
+        if step.restore and step.name in ("stop", "point", "start"):
+            self._must_be_rolled_back_rightly(step)
+
+    def _must_be_rolled_back_rightly(self, step: Step) -> None:
+        watch, member = self.watch, step.members[0]
+        if not watch.over:
+            raise Broken(f"{step}: nothing has failed")
+        began = watch.began[member]
+        if member not in watch.failed:
+            if member not in watch.replaced:
+                raise Broken(f"{step}: this run did not swap it")
+            if began.running == NEW and not began.pending:
+                raise Broken(f"{step}: it ran the wished release before this run")
+        if step.name != "stop" and step.release == NEW and not began.pending:
+            raise Broken(f"{step}: rolled back to the wished release")
+        if member not in watch.restored:
+            last = watch.restored[-1] if watch.restored else ""
+            through = not last or self.slot(last).running is None or all(self.serves(name, last) for name in self.balancers_of(last))
+            if member not in watch.failed and not through:
+                raise Broken(f"{step} while {last} is not back yet")
+            watch.restored.append(member)
+        if step.name == "start":
+            if member in watch.back:
+                raise Broken(f"{step}: rolled back twice")
+            watch.back.add(member)
+
+    # The steps.
+
+    def _do(self, step: Step, here: Host) -> tuple[str, str]:
+        """Do one step; who is at fault, if somebody is, and why it failed, or ''."""
+        if self.faults.fail and self.faults.fail[0] in step.members and self.faults.fail[1] == step.name:
+            member, _ = self.faults.fail
+            self.faults.fail = None
             if step.name in ("start", "check"):
-                slot.marks[step.release] = "failed"
-            return "fault"
-        why = getattr(self, f"_{step.name}")(step, here, slot)
-        if self.calls and not all(here.serving <= {m.id for m in here.wish.members} for here in self.hosts.values()):
-            raise Broken("a balancer serves a stranger")
-        return str(why or "")
+                self.slot(member).marks[step.release] = "failed"
+            return member, "fault"
+        found: tuple[str, str] | None = getattr(self, f"_{step.name}")(step, here)
+        return found or ("", "")
 
-    def _declare(self, step: Step, here: Host, _slot: Slot) -> None:
-        here.pools.add(frozenset(step.serve))
+    def _nginx(self, here: Host) -> Pools:
+        if here.pools is None:
+            raise Broken(f"{here.wish.host} is no balancer")
+        return here.pools
 
-    def _switch(self, step: Step, here: Host, slot: Slot) -> None:
-        serve = frozenset(step.serve)
-        if serve not in here.pools:
+    def _declare(self, step: Step, here: Host) -> None:
+        pools, known = self._nginx(here), {member.id for member in here.wish.pool}
+        if any(not known.issuperset(pool) for pool in step.pools):
+            raise Broken(f"{step}: a stranger in a pool")
+        if step.pools and all(_pools.name(pool) in pools.declared for pool in step.pools):
+            raise Broken(f"{step}: a reload for nothing")
+        pools.declare(step.pools)
+
+    def _switch(self, step: Step, here: Host) -> tuple[str, str] | None:
+        pools = self._nginx(here)
+        stay = (member for member in pools.serving if member not in step.members)
+        if any(self.slot(member).answers for member in step.members):
+            need = here.wish.min_serving
+            if sum(1 for _ in itertools.islice((1 for member in stay if self.slot(member).answers), need)) < need:
+                if self.watch.disturbed:
+                    return (step.members[0] if len(step.members) == 1 else "", "those who would stay do not answer")
+                raise Broken(f"{step} undercuts min_serving")
+        if self.watching:
+            if not set(step.members) <= pools.serving.keys():
+                raise Broken(f"{step}: {step.members} are not all served")
+            self._must_know_answers(step, [member for member in pools.serving if member not in step.members])
+        if not pools.move(step.members):
             raise Broken(f"{step}: the pool is not declared")
-        lost = slot.running is not None and slot.healthy
-        if here.serving - serve != {step.member} or serve - here.serving:
-            raise Broken(f"{step} moves somebody else than {step.member}")
-        if lost and here.healthy_serving(without=step.member) < here.wish.min_serving:
-            raise Broken(f"{step} undercuts min_serving")
-        here.serving = set(serve)
+        away = self.watch.away.setdefault(step.host, {})
+        away.update(dict.fromkeys(step.members))
+        out = {member.partition("/")[0] for member in away}
+        self.watch.widest = max(self.watch.widest, len(out))
+        if len(out) > self.width:
+            raise Broken(f"{step}: {sorted(out)} are out at the same time, {self.width} may be")
+        return None
 
-    def _drain(self, _step: Step, here: Host, slot: Slot) -> None:
-        slot.connections = 0
+    def _must_know_answers(self, step: Step, members: Collection[str]) -> None:
+        """Another host's member on another release is asked for that release's answer, or it would be taken for dead."""
+        for member in members:
+            slot = self.slot(member)
+            if member.partition("/")[0] != step.host and slot.answers and step.expected.get(member, {}) != slot.expected:
+                raise Broken(f"{step}: {member} answers {slot.expected}, {step.expected.get(member)} is expected")
 
-    def _stop(self, step: Step, here: Host, slot: Slot) -> None:
-        if step.member in here.serving:
-            raise Broken(f"{step}: its balancer still serves it")
-        if slot.running and slot.connections:
-            raise Broken(f"{step}: it has connections")
-        slot.running, slot.fatal = None, False
+    def _drain(self, step: Step, _here: Host) -> None:
+        for member in step.members:
+            if self.serves(step.host, member):
+                raise Broken(f"{step}: it still gets requests")
+            self.slot(member).connections.pop(step.host, None)
 
-    def _point(self, step: Step, _here: Host, slot: Slot) -> None:
+    def _must_be_out(self, step: Step, here: Host) -> None:
+        """On the truth, whoever can be reached or not; and the host was told so."""
+        serving = [name for name in here.wish.balancers if self.serves(name, step.members[0])]
+        if serving:
+            raise Broken(f"{step}: {serving} serve it")
+        if set(step.out_of) != set(here.wish.others):
+            raise Broken(f"{step}: {set(here.wish.others) - set(step.out_of)} did not say that it is out")
+
+    def _stop(self, step: Step, here: Host) -> None:
+        self._must_be_out(step, here)
+        slot = self.slot(step.members[0])
+        if slot.running and any(slot.connections.values()):
+            raise Broken(f"{step}: it has connections from {sorted(slot.connections)}")
+        slot.running, slot.fatal, slot.healthy = None, False, False
+        if not step.restore:
+            self.watch.replaced.add(step.members[0])
+
+    def _point(self, step: Step, _here: Host) -> None:
+        slot = self.slot(step.members[0])
         if slot.running:
             raise Broken(f"{step}: it runs")
         if step.restore:
-            slot.current, slot.restored_start = step.release, True
+            slot.current, slot.old_start = step.release, True
             return
         if slot.current and slot.current != step.release and slot.marks.get(slot.current) != "failed":
             slot.previous = slot.current
-        slot.current, slot.pending = step.release, False
+        slot.current, slot.pending, slot.old_start = step.release, False, False
 
-    def _start(self, step: Step, here: Host, slot: Slot) -> None:
-        if step.member in here.serving:
-            raise Broken(f"{step}: it would get requests before its checks")
+    def _start(self, step: Step, here: Host) -> None:
+        self._must_be_out(step, here)
+        slot = self.slot(step.members[0])
         if slot.running:
             raise Broken(f"{step}: it runs already")
-        slot.running, slot.healthy, slot.connections, slot.uptime = slot.current, False, 0, 0.0
+        slot.running, slot.healthy, slot.uptime, slot.pid = slot.current, False, 0.0, next(_pids)
+        slot.connections.clear()
+        if not step.restore:
+            self.watch.replaced.add(step.members[0])
 
-    def _check(self, step: Step, _here: Host, slot: Slot) -> str:
-        bad_start = (step.member, f"{step.release} with its new start") in self.bad and not slot.restored_start
-        if slot.running != step.release or (step.member, step.release) in self.bad or bad_start:
+    def _check(self, step: Step, here: Host) -> tuple[str, str] | None:
+        member = step.members[0]
+        slot = self.slot(member)
+        if slot.running != step.release or not self._is_good(member, step.release):
             slot.marks[step.release] = "failed"
-            slot.running, slot.fatal = (slot.running, False) if slot.running == step.release else (None, True)
-            return "not healthy"
+            if slot.running != step.release:
+                slot.running, slot.fatal, slot.healthy = None, True, False
+            return member, "not healthy"
         slot.healthy = True
-        return ""
+        if here.wish.others:
+            slot.marks[step.release] = "good"
+        return None
 
-    def _enable(self, step: Step, here: Host, slot: Slot) -> None:
-        if slot.running != step.release or not slot.healthy:
-            raise Broken(f"{step}: enabled unchecked, runs {slot.running}")
-        if (step.member, step.release) in self.bad:
-            raise Broken(f"{step}: enabled on a broken release")
-        if frozenset(step.serve) not in here.pools:
+    def _is_good(self, member: str, release: str) -> bool:
+        bad_start = (member, f"{release} with its new start") in self.faults.bad and not self.slot(member).old_start
+        return (member, release) not in self.faults.bad and not bad_start
+
+    def _enable(self, step: Step, here: Host) -> tuple[str, str] | None:
+        pools = self._nginx(here)
+        for member in step.members:
+            slot = self.slot(member)
+            if not slot.answers and self.watch.disturbed:
+                return member, "it does not answer"
+            if slot.running != step.release or not slot.healthy:
+                raise Broken(f"{step}: {member} enabled unchecked, runs {slot.running}")
+            if not self._is_good(member, step.release):
+                raise Broken(f"{step}: {member} enabled on a broken release")
+            if (step.host, member) in self.faults.refuses:
+                return member, "it does not answer here"
+            if member in pools.serving:
+                raise Broken(f"{step}: {member} is served already")
+        self._must_know_answers(step, step.members)
+        if not pools.move(step.members):
             raise Broken(f"{step}: the pool is not declared")
-        if frozenset(step.serve) != here.serving | {step.member}:
-            raise Broken(f"{step} moves somebody else than {step.member}")
-        here.serving = set(step.serve)
-        slot.marks[step.release] = "good"
-        slot.connections = 1
+        for member in step.members:
+            self.slot(member).connections[step.host] = 1
+            self.watch.away.get(step.host, {}).pop(member, None)
+            if step.host in (member.partition("/")[0],) and not here.wish.others:
+                self.slot(member).marks[step.release] = "good"
+        return None
+
+
+class Turns:
+    """Jobs at the same time, of which one runs at any moment: who goes on at each of their calls is drawn from ``chance``."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._main = threading.Semaphore(0)
+        self._mine = threading.local()
+
+    def wait(self) -> None:
+        """Called by a job: let somebody else run first, perhaps."""
+        self._main.release()
+        self._mine.turn.acquire()
+
+    def run(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
+        found: dict[int, T] = {}
+        raised: list[BaseException] = []
+        turns = [threading.Semaphore(0) for _ in jobs]
+
+        def work(number: int) -> None:
+            self._mine.turn = turns[number]
+            turns[number].acquire()
+            try:
+                found[number] = jobs[number]()
+            except BaseException as error:
+                raised.append(error)
+            finally:
+                left.remove(number)
+                self._main.release()
+
+        left = list(range(len(jobs)))
+        threads = [threading.Thread(target=work, args=(number,)) for number in left]
+        for thread in threads:
+            thread.start()
+        while left:
+            turns[self._chance.choice(left)].release()
+            self._main.acquire()
+        for thread in threads:
+            thread.join()
+        for error in sorted(raised, key=lambda error: not isinstance(error, Broken)):
+            raise error
+        return [found[number] for number in range(len(jobs))]
+
+
+# Fleets.
+
+
+@dataclass
+class App:
+    """An app host, for :func:`fleet`. ``slots`` are the truth, by name."""
+
+    slots: Mapping[str, Slot]
+    backups: Sequence[str] = ()
+
+
+def two_slots(**slots: Slot) -> App:
+    """Blue, and green as its standby."""
+    return App({"blue": Slot(), "green": Slot(), **slots}, ["green"])
+
+
+def one_slot(**slot: Any) -> App:
+    return App({"main": Slot(**slot)})
+
+
+def fleet(
+    apps: Mapping[str, App],
+    balancers: Sequence[str] = (),
+    local: bool = True,
+    min_serving: int | Mapping[str, int] = 1,
+    out: Mapping[str, Collection[str]] | None = None,
+    serial: Sequence[str] = ("1",),
+    release: str = NEW,
+    foreseen: bool = True,
+) -> Fleet:
+    """App hosts with their own nginx (``local``, or no ``balancers``), behind balancers of their own, or both.
+
+    ``out`` are members that a balancer does not serve. ``serial`` is what the balancers' pools foresee.
+    """
+    local = local or not balancers
+    everyone = [Member(name, slot, {"http": 9000 + number}, backup=slot in app.backups) for name, app in apps.items() for number, slot in enumerate(app.slots)]
+
+    def need(name: str) -> int:
+        return min_serving if isinstance(min_serving, int) else min_serving.get(name, 1)
+
+    wishes = [
+        Wish(
+            *("shop", name, "/srv/shop", release),
+            tuple(member for member in everyone if member.host == name),
+            tuple(member for member in everyone if member.host == name) if local else (),
+            Program(("x",)),
+            min_serving=need(name),
+            balancers=(*balancers, *((name,) if local else ())),
+        )
+        for name in apps
+    ]
+    wishes += [Wish("shop", name, "/srv/shop", release, (), tuple(everyone), Program(("x",)), min_serving=need(name)) for name in balancers]
+    batches = _planner.batches([wish for wish in wishes if wish.members], serial) if foreseen else ()
+    hosts = {}
+    for wish in wishes:
+        pools = None
+        if wish.pool:
+            ids = [member.id for member in wish.pool]
+            serving = dict.fromkeys(name for name in ids if name not in (out or {}).get(wish.host, ()))
+            whole = _pools.name(ids)
+            declared = [whole, *(_pools.changed(whole, [name]) for name in ids), *(_pools.changed(whole, batch) for batch in batches if set(batch) <= set(ids))]
+            pools = Pools(serving, dict.fromkeys([*declared, _pools.name(serving)]))
+            for member in serving:
+                slot = apps[member.partition("/")[0]].slots[member.partition("/")[2]]
+                if slot.running:
+                    slot.connections.setdefault(wish.host, 1)
+        hosts[wish.host] = Host(wish, dict(apps[wish.host].slots) if wish.members else {}, pools)
+    return Fleet(hosts)

@@ -1,0 +1,168 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What became of a run, and how that is told to the person on call. Pure functions of the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Step, Wish
+
+
+@dataclass
+class Result:
+    """What became of the run. ``states`` is the last that was seen of each host, ``lost`` says which do not answer, and why."""
+
+    changed: bool = False
+    events: list[Event] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+    blocked: str = ""
+    blocked_on: str = ""
+    lost: dict[str, str] = field(default_factory=dict)
+    states: dict[str, HostState] = field(default_factory=dict)
+    began: dict[str, HostState] = field(default_factory=dict)
+    swapped: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    planned: list[Step] = field(default_factory=list)
+    calls: int = 0
+    walks: dict[str, float] = field(default_factory=dict)  # seconds by host, as the controller waited for it
+
+    @property
+    def reloads(self) -> int:
+        return sum(event.step == "declare" and event.outcome == "ok" for event in self.events)
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures and not self.blocked and not self.lost
+
+
+def by_host(wishes: Sequence[Wish]) -> dict[str, Wish]:
+    return {wish.host: wish for wish in wishes}
+
+
+Serving = Mapping[str, frozenset[str]]  # the members that each balancer serves
+
+
+def _serving(states: Mapping[str, HostState]) -> Serving:
+    return {host: frozenset(state.balancer.serving) for host, state in states.items() if state.balancer}
+
+
+def describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish]) -> str:
+    """One member now, in words."""
+    return _describe(states, member, wishes, _serving(states))
+
+
+def _describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish], serving: Serving) -> str:
+    host, _, slot = member.partition("/")
+    seen = states[host].slots[slot]
+    known = [name for name in wishes[host].balancers if name in serving]
+    here = [name for name in known if member in serving[name]]
+    where = "out of the balancer" if not here else "serving" if len(here) == len(known) else f"serving on {', '.join(here)} only"
+    parts = [
+        f"release {seen.release}" if seen.release else "no release running",
+        f"supervisor says {seen.state}",
+        "healthy" if seen.healthy else f"not healthy ({seen.seen})",
+        where,
+    ]
+    return ", ".join(parts)
+
+
+def table(states: Mapping[str, HostState], wishes: Mapping[str, Wish], lost: Mapping[str, str] | None = None) -> list[str]:
+    """Every member now, a line each."""
+    serving = _serving(states)
+    lines = []
+    for host, state in states.items():
+        stamp = f" (last seen {time.strftime('%H:%M:%S', time.localtime(state.time))}, the host is lost)" if lost and host in lost else ""
+        lines += [f"{host}/{slot}: {_describe(states, f'{host}/{slot}', wishes, serving)}{stamp}" for slot in state.slots]
+    return lines
+
+
+def failure_text(failure: Failure) -> str:
+    """A failure for the person on call: what, where, expected, seen, the program's last words."""
+    who = failure.member or failure.host
+    where = f" on {failure.host}" if failure.host and not who.startswith(failure.host) else ""
+    lines = [f"{who} failed at {failure.step}{where}: expected: {failure.expected}; seen: {failure.seen}"]
+    if failure.log:
+        lines += ["its last log lines:", *(f"  {line}" for line in failure.log)]
+    return "\n".join(lines)
+
+
+def booked(result: Result) -> dict[str, str]:
+    """Whose fault it was: the text of what failed, by the host that it is booked on."""
+    found: dict[str, list[str]] = {}
+    for failure in result.failures:
+        found.setdefault(failure.member.partition("/")[0] or failure.host, []).append(failure_text(failure))
+    for host, why in result.lost.items():
+        found.setdefault(host, []).append(why)
+    if result.blocked:
+        found.setdefault(result.blocked_on, []).append(result.blocked)
+    return {host: "\n".join(texts) for host, texts in found.items()}
+
+
+def message(result: Result, wishes: Sequence[Wish]) -> str:
+    """The whole message of a run that did not reach its end, with what to do next."""
+    known = by_host(wishes)
+    lines = [f"Release {wishes[0].release} of {wishes[0].service} was not completed."]
+    lines += [failure_text(failure) for failure in result.failures]
+    lines += [_lost_text(host, why, result, known) for host, why in result.lost.items()]
+    if result.blocked:
+        lines.append(result.blocked)
+    if result.failures:
+        lines.append(_aftermath(result, known))
+    lines += ["members now:", *(f"  {line}" for line in table(result.states, known, result.lost))] if result.states else []
+    lines.append(_advice(result))
+    return "\n".join(lines)
+
+
+def _lost_text(host: str, why: str, result: Result, wishes: Mapping[str, Wish]) -> str:
+    if not result.changed:
+        return f"{why}\nNothing was changed."
+    if wishes[host].members:
+        return f"{why}\nThe spread ended there; the others were not touched. Its members were last seen as listed below."
+    serving = result.states[host].balancer
+    names = ", ".join(serving.serving) if serving else "not known"
+    return f"{why}\nNo member that it may still serve was stopped. When it was last seen, it served: {names}."
+
+
+def _advice(result: Result) -> str:
+    again = "run the same command again: it goes on where this run ended."
+    if not result.lost:
+        return f"Mend the cause, then {again}"
+    names, verb = " and ".join(result.lost), "answers" if len(result.lost) == 1 else "answer"
+    return f"When {names} {verb} again, {again} A balancer that is gone for good is named in bluegreen_balancers_absent."
+
+
+def _replaced(result: Result) -> list[str]:
+    """The members with another process than when the run began."""
+    return [
+        f"{host}/{slot}"
+        for host, state in result.states.items()
+        for slot, seen in state.slots.items()
+        if host in result.began and seen.pid != result.began[host].slots[slot].pid
+    ]
+
+
+def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
+    """What became of the failed member, and of the others."""
+    member = result.failures[0].member
+    host, _, slot = member.partition("/")
+    if not slot or host not in result.states:
+        return "No member was at fault."
+    others = [name for name in result.returned if name != member]
+    touched = [name for name in _replaced(result) if name != member]
+    rest = f"{', '.join(others)} went back, too." if others else "the others stay as they are." if touched else "the others were not touched."
+    seen = result.states[host].slots[slot]
+    serving = any(member in found for found in _serving(result.states).values())
+    if serving and seen.release:
+        text = f"{member} is back on release {seen.release} and serves; {rest}"
+    elif sum(failure.member == member for failure in result.failures) > 1:
+        text = f"{member} could not be put back either and stays out of the balancer; {rest}"
+    else:
+        text = f"{member} has no release to go back to and stays out of the balancer; {rest}"
+    second = [failure.member for failure in result.failures[1:] if failure.member and failure.member != member]
+    if second:
+        text += f" The way back ended at {second[0]}, which could not be put back: nothing more was tried."
+    return text

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps that bring some members where they shall be, in three rounds. Pure functions of what is known.
+
+Out of the balancers that are other hosts; the work on the members' own hosts, whose own nginx, where there is one,
+leaves and comes back in the same call; back into the other balancers. A round's hosts work at the same time, and the
+next round begins when all of them are through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
+
+from ._world import World
+
+Round = Mapping[str, tuple[Step, ...]]  # by host
+
+_STOPPED = frozenset({"STOPPED", "EXITED", "FATAL", "ABSENT", "UNKNOWN"})
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where one member shall be; ``release`` None means stopped and out.
+
+    ``restore``: with the start it had. ``keep``: its process is left alone and only comes back. ``onto`` are the balancers
+    that shall serve it.
+    """
+
+    wish: Wish
+    member: Member
+    release: str | None
+    onto: tuple[str, ...]
+    restore: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rounds that bring these members where they shall be."""
+
+    members: tuple[str, ...]
+    leave: Round
+    work: Round
+    enter: Round
+
+    @property
+    def rounds(self) -> tuple[Round, ...]:
+        return tuple(part for part in (self.leave, self.work, self.enter) if part)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(step for part in self.rounds for steps in part.values() for step in steps)
+
+
+def make(targets: Sequence[Target], world: World) -> Batch:
+    """The rounds for these members, all of them at the same time."""
+    there = _by_balancer(targets, world)
+    leave = {name: _leave(name, mine, world) for name, mine in there.items()}
+    enter = {name: _enter(name, mine, world) for name, mine in there.items()}
+    work = {target.wish.host: _at_home(target, world) for target in targets}
+    return Batch(tuple(target.member.id for target in targets), _kept(leave), _kept(work), _kept(enter))
+
+
+def _by_balancer(targets: Iterable[Target], world: World) -> dict[str, list[Target]]:
+    """Which other hosts that can be reached balance which of the members."""
+    found: dict[str, list[Target]] = {}
+    for target in targets:
+        for name in target.wish.others:
+            if name in world:
+                found.setdefault(name, []).append(target)
+    return found
+
+
+def _kept(part: Round) -> Round:
+    return {host: steps for host, steps in part.items() if steps}
+
+
+def leaves(target: Target, balancer: str, world: World) -> bool:
+    """Whether the balancer serves the member now and must not while it is worked on."""
+    return world.serves(balancer, target.member.id) and not _is_right(target, world)
+
+
+def comes(target: Target, balancer: str, world: World) -> bool:
+    """Whether the balancer must be told, at the end, to serve the member."""
+    wanted = target.release is not None and balancer in target.onto
+    return wanted and (leaves(target, balancer, world) or not world.serves(balancer, target.member.id))
+
+
+def stays(target: Target, world: World) -> bool:
+    """Whether the process is the right one already and only its checks, or a balancer, are missing."""
+    slot, wish = world.slot(target.member), target.wish
+    if target.keep or target.restore:
+        return target.keep
+    promising = slot.healthy or slot.uptime <= wish.boot_timeout
+    return promising and (runs_as_wished(wish, slot) or boots_as_wished(wish, slot))
+
+
+def _is_right(target: Target, world: World) -> bool:
+    return stays(target, world) and world.slot(target.member).healthy
+
+
+def runs_as_wished(wish: Wish, slot: SlotState) -> bool:
+    """Whether the running process is the wished release, started as wished, on its own port."""
+    return slot.running and slot.release == slot.current == wish.release and not slot.pending and slot.listener == "own"
+
+
+def boots_as_wished(wish: Wish, slot: SlotState) -> bool:
+    """Whether it was started by a run that was cut off, and does not listen yet."""
+    return slot.running and slot.release == slot.current == wish.release and not slot.pending and slot.listener == "none"
+
+
+def _leave(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
+    """The balancer away from those that will be stopped or checked, and their connections ended.
+
+    What it lacks of pools, for leaving and for coming back, is declared first.
+    """
+    away = tuple(target.member.id for target in mine if leaves(target, name, world))
+    new = tuple(target.member.id for target in mine if comes(target, name, world) and not world.serves(name, target.member.id))
+    busy = tuple(target.member.id for target in mine if world.slot(target.member).running and not stays(target, world))
+    pools = tuple(world.undeclared(name, (away, new)))
+    steps = [Step("declare", name, (*away, *new), pools=pools)] if pools else []
+    if away:
+        steps.append(Step("switch", name, away))
+    if busy:
+        steps.append(Step("drain", name, busy))
+    return tuple(steps)
+
+
+def _enter(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
+    """The balancer back to those that come."""
+    back = [target for target in mine if comes(target, name, world)]
+    if not back:
+        return ()
+    return (Step("enable", name, tuple(target.member.id for target in back), back[0].release or "", back[0].restore),)
+
+
+def _at_home(target: Target, world: World) -> tuple[Step, ...]:
+    """All that the member's own host does for it."""
+    host = target.wish.host
+    if host not in target.wish.balancers:
+        return tuple(_work(target, world))
+    return (*_leave(host, [target], world), *_work(target, world), *_enter(host, [target], world))
+
+
+def _work(target: Target, world: World) -> Iterator[Step]:
+    slot, host, ids = world.slot(target.member), target.wish.host, (target.member.id,)
+    release = target.release or ""
+    if not stays(target, world):
+        if slot.running or slot.state not in _STOPPED:
+            yield Step("stop", host, ids, release, target.restore)
+        if target.release is not None:
+            yield Step("point", host, ids, release, target.restore)
+            yield Step("start", host, ids, release, target.restore)
+    if target.release is not None:
+        yield Step("check", host, ids, release, target.restore)

@@ -1,0 +1,161 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is known of a fleet, indexed: a question or a change costs what it touches, whatever the size of the fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, SlotState, Step, Wish
+
+Wishes = Mapping[str, Wish]  # by host, in the order of the walk: those with members, and their balancers
+
+
+@dataclass
+class _Balancer:
+    """``active`` is the name of the set ``serving``; ``answering`` of those are healthy, as far as is known."""
+
+    active: str = field(default_factory=lambda: _pools.name(()))
+    serving: set[str] = field(default_factory=set)
+    answering: int = 0
+    loaded: bool = False
+    pools: set[str] = field(default_factory=set)
+    told: tuple[str, ...] = ()
+
+
+class World:
+    """The hosts that were seen, as they were last seen or as they are assumed to be. A host that is lost is not in it."""
+
+    def __init__(self, wishes: Wishes, states: Iterable[HostState]) -> None:
+        self.wishes = wishes
+        self._slots: dict[str, Mapping[str, SlotState]] = {}
+        self._balancers: dict[str, _Balancer] = {}
+        self._expected: dict[str, dict[str, Any]] = {}
+        for state in states:
+            self.see(state)
+
+    def __contains__(self, host: str) -> bool:
+        return host in self._slots
+
+    def slot(self, member: Member) -> SlotState:
+        return self._slots[member.host][member.slot]
+
+    def serves(self, balancer: str, member: str) -> bool:
+        """Whether this balancer gives requests to the member; False if it is not known."""
+        return balancer in self._balancers and member in self._balancers[balancer].serving
+
+    def answers(self, member: str) -> bool:
+        """Whether the member is healthy. One that was not looked at is believed: the balancer itself asks, on the spot."""
+        host, _, slot = member.partition("/")
+        slots = self._slots.get(host, {})
+        return slot not in slots or slots[slot].healthy
+
+    def room(self, balancer: str) -> int:
+        """How many members that answer may leave the balancer; below zero if too few answer as it is."""
+        return self._balancers[balancer].answering - self.wishes[balancer].min_serving
+
+    def silent(self, balancer: str) -> list[str]:
+        """Those that it serves and that do not answer."""
+        return sorted(member for member in self._balancers[balancer].serving if not self.answers(member))
+
+    def expected(self, balancer: str) -> dict[str, dict[str, Any]]:
+        """The answers of those that it serves, of other hosts, where they are not the wish's; it knows its own slots itself."""
+        return {member: answer for member, answer in self._expected.items() if member.partition("/")[0] != balancer and self.serves(balancer, member)}
+
+    def expected_of(self, balancer: str, members: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The answers of these members, in the same way."""
+        return {member: self._expected[member] for member in members if member in self._expected and member.partition("/")[0] != balancer}
+
+    def undeclared(self, balancer: str, changes: Iterable[Iterable[str]]) -> Iterator[tuple[str, ...]]:
+        """The pools that each of these changes leads to, where its workers do not have them."""
+        here = self._balancers[balancer]
+        for change in map(frozenset, changes):
+            if change and not (here.loaded and _pools.changed(here.active, change) in here.pools):
+                yield tuple(sorted(here.serving ^ change))
+
+    def only(self, host: str) -> World:
+        """A world of its own with nothing but this host."""
+        alone = World({host: self.wishes[host]}, ())
+        alone._slots[host] = self._slots[host]
+        alone._expected = {f"{host}/{slot}": state.expected for slot, state in self._slots[host].items() if state.expected}
+        if host in self._balancers:
+            here = self._balancers[host]
+            alone._balancers[host] = replace(here, serving=set(here.serving), pools=set(here.pools))
+        return alone
+
+    def see(self, state: HostState) -> None:
+        """From now on the host is as it was seen, whatever was known or assumed."""
+        for slot, seen in state.slots.items():
+            self._see_slot(f"{state.host}/{slot}", seen)
+        self._slots[state.host] = state.slots
+        if state.balancer is None:
+            self._balancers.pop(state.host, None)
+        else:
+            self._see_balancer(self._balancers.setdefault(state.host, _Balancer()), state.balancer)
+
+    def _see_slot(self, member: str, seen: SlotState) -> None:
+        if seen.healthy != self.answers(member):
+            self._count(member, 1 if seen.healthy else -1)
+        if seen.expected:
+            self._expected[member] = seen.expected
+        else:
+            self._expected.pop(member, None)
+
+    def _count(self, member: str, change: int) -> None:
+        for name in self.wishes[member.partition("/")[0]].balancers:
+            if self.serves(name, member):
+                self._balancers[name].answering += change
+
+    def _see_balancer(self, here: _Balancer, seen: BalancerState) -> None:
+        if seen.active != here.active or not seen.active:  # equal names, equal sets: there is nothing to compare
+            self._move(here, here.serving.symmetric_difference(seen.serving))
+        if seen.pools is not here.told:
+            here.pools, here.told = set(seen.pools), seen.pools
+        here.loaded = seen.loaded
+
+    def _move(self, here: _Balancer, members: Iterable[str]) -> None:
+        """Those out that it serves, and those in that it does not."""
+        for member in members:
+            comes = member not in here.serving
+            here.serving ^= {member}
+            here.active = _pools.changed(here.active, (member,))
+            if self.answers(member):
+                here.answering += 1 if comes else -1
+
+    def lose(self, host: str) -> None:
+        """The host does not answer: nothing is known of it any more, and its members are believed to answer, as any that was not looked at."""
+        for slot, state in self._slots.pop(host, {}).items():
+            if not state.healthy:
+                self._count(f"{host}/{slot}", 1)
+        self._balancers.pop(host, None)
+
+    def assume(self, step: Step) -> None:
+        """The world after the step, if it goes well: for printing a plan in check mode, and for planning ahead."""
+        if step.name in ("declare", "switch", "enable"):
+            here = self._balancers[step.host]
+            if step.name == "declare":
+                here.pools.update(map(_pools.name, step.pools))
+                here.told, here.loaded = (), True
+            else:
+                self._move(here, [member for member in step.members if (member in here.serving) == (step.name == "switch")])
+        elif step.name != "drain":
+            slots = self._slots[step.host]
+            after = _after(slots[step.slot], step)
+            self._see_slot(step.members[0], after)
+            self._slots[step.host] = {**slots, step.slot: after}
+
+
+def _after(slot: SlotState, step: Step) -> SlotState:
+    """The slot after a step on its own host."""
+    if step.name == "stop":
+        return replace(slot, state="STOPPED", pid=0, release=None, listener="none", healthy=False, uptime=0.0, expected={})
+    if step.name == "point":
+        previous = slot.current if slot.current != step.release else slot.previous
+        return replace(slot, current=step.release, previous=previous, pending=False)
+    if step.name == "start":
+        return replace(slot, state="STARTING", pid=1, release=slot.current, uptime=0.0)
+    return replace(slot, state="RUNNING", listener="own", healthy=True, mark="good")
