@@ -183,7 +183,9 @@ def _join(place: Place, network: str, pid: int) -> None:
 
 
 def free_range() -> str:
-    """Two bytes of private addresses that no interface and no route of this machine has."""
+    """Two bytes of private addresses that no interface and no route of this machine has; or those of HOTSWAP_HOSTS_RANGE."""
+    if os.environ.get("HOTSWAP_HOSTS_RANGE"):
+        return os.environ["HOTSWAP_HOSTS_RANGE"]
     known = subprocess.run(["ip", "-4", "route", "show", "table", "all"], capture_output=True, text=True, check=False).stdout
     taken = {f"10.{number}" for number in re.findall(r"\b10\.(\d+)\.", known)}
     return random.choice([name for name in (f"10.{number}" for number in range(64, 250)) if name not in taken])
