@@ -132,6 +132,7 @@ def _report(done: _runner.Result) -> dict[str, Any]:
         "members": members,
         "reloads": done.reloads,
         "calls": done.calls,
+        "looked": done.looked,
         "walks": done.walks,
     }
 
