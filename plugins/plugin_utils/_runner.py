@@ -279,7 +279,7 @@ class _Run:
             return replace(step, out_of=tuple(name for name in others if name in world and not world.serves(name, step.members[0])))
         if step.name == "switch":
             return replace(step, expected=world.expected(host))
-        return replace(step, expected=world.expected_of(host, step.members)) if step.name == "enable" else step
+        return replace(step, expected=world.expected(host, step.members)) if step.name == "enable" else step
 
     def _note(self, host: str, answer: Answer) -> None:
         for event in answer.events:

@@ -17,7 +17,7 @@ Wishes = Mapping[str, Wish]  # by host, in the order of the walk: those with mem
 
 @dataclass
 class _Balancer:
-    """``active`` is the name of the set ``serving``; ``answering`` of those are healthy, as far as is known."""
+    """``active`` is the name of the set ``serving``; ``answering`` of those are healthy, as far as is known, ``expected`` their own answers."""
 
     active: str = field(default_factory=lambda: _pools.name(()))
     serving: set[str] = field(default_factory=set)
@@ -25,6 +25,7 @@ class _Balancer:
     loaded: bool = False
     pools: set[str] = field(default_factory=set)
     told: tuple[str, ...] = ()
+    expected: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class World:
@@ -62,13 +63,11 @@ class World:
         """Those that it serves and that do not answer."""
         return sorted(member for member in self._balancers[balancer].serving if not self.answers(member))
 
-    def expected(self, balancer: str) -> dict[str, dict[str, Any]]:
-        """The answers of those that it serves, of other hosts, where they are not the wish's; it knows its own slots itself."""
-        return {member: answer for member, answer in self._expected.items() if member.partition("/")[0] != balancer and self.serves(balancer, member)}
-
-    def expected_of(self, balancer: str, members: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """The answers of these members, in the same way."""
-        return {member: self._expected[member] for member in members if member in self._expected and member.partition("/")[0] != balancer}
+    def expected(self, balancer: str, members: Iterable[str] | None = None) -> dict[str, dict[str, Any]]:
+        """The answers of these members, by default of those that it serves, where they are not the wish's."""
+        if members is None:
+            return dict(self._balancers[balancer].expected)
+        return {member: self._expected[member] for member in members if member in self._expected}
 
     def undeclared(self, balancer: str, changes: Iterable[Iterable[str]]) -> Iterator[tuple[str, ...]]:
         """The pools that each of these changes leads to, where its workers do not have them."""
@@ -84,7 +83,7 @@ class World:
         alone._expected = {f"{host}/{slot}": state.expected for slot, state in self._slots[host].items() if state.expected}
         if host in self._balancers:
             here = self._balancers[host]
-            alone._balancers[host] = replace(here, serving=set(here.serving), pools=set(here.pools))
+            alone._balancers[host] = replace(here, serving=set(here.serving), pools=set(here.pools), expected=dict(here.expected))
         return alone
 
     def see(self, state: HostState) -> None:
@@ -100,15 +99,17 @@ class World:
     def _see_slot(self, member: str, seen: SlotState) -> None:
         if seen.healthy != self.answers(member):
             self._count(member, 1 if seen.healthy else -1)
-        if seen.expected:
-            self._expected[member] = seen.expected
-        else:
-            self._expected.pop(member, None)
+        if seen.expected != self._expected.get(member, {}):
+            _keep(self._expected, member, seen.expected)
+            for name in self._served_by(member):
+                _keep(self._balancers[name].expected, member, seen.expected)
 
     def _count(self, member: str, change: int) -> None:
-        for name in self.wishes[member.partition("/")[0]].balancers:
-            if self.serves(name, member):
-                self._balancers[name].answering += change
+        for name in self._served_by(member):
+            self._balancers[name].answering += change
+
+    def _served_by(self, member: str) -> list[str]:
+        return [name for name in self.wishes[member.partition("/")[0]].balancers if self.serves(name, member)]
 
     def _see_balancer(self, here: _Balancer, seen: BalancerState) -> None:
         if seen.active != here.active or not seen.active:  # equal names, equal sets: there is nothing to compare
@@ -123,6 +124,7 @@ class World:
             comes = member not in here.serving
             here.serving ^= {member}
             here.active = _pools.changed(here.active, (member,))
+            _keep(here.expected, member, self._expected.get(member, {}) if comes else {})
             if self.answers(member):
                 here.answering += 1 if comes else -1
 
@@ -147,6 +149,13 @@ class World:
             after = _after(slots[step.slot], step)
             self._see_slot(step.members[0], after)
             self._slots[step.host] = {**slots, step.slot: after}
+
+
+def _keep(answers: dict[str, dict[str, Any]], member: str, answer: dict[str, Any]) -> None:
+    if answer:
+        answers[member] = answer
+    else:
+        answers.pop(member, None)
 
 
 def _after(slot: SlotState, step: Step) -> SlotState:
