@@ -15,6 +15,7 @@ from typing import Any
 
 from tools.bed import NGINX, ROOT
 
+from . import scale
 from .bed import Bed
 from .figures import WAYS, Sample, report, table
 from .servers import PYTHON, RELEASES
@@ -101,6 +102,7 @@ def main() -> int:
             ways = Ways(bed, ansible)
             ways.install_ours()
             found = measure(bed, ways, rounds)
+        found["scale"] = scale.measure()
     except KeyboardInterrupt:
         say("bench: interrupted; nothing is left behind")
         return 130
@@ -109,7 +111,7 @@ def main() -> int:
         return 1
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(found, indent=2) + "\n")
-    say("\n" + "\n".join(table(found)) + f"\n\nwritten to {OUT.relative_to(ROOT)}")
+    say("\n" + "\n".join([*scale.table(found["scale"]), "", *table(found)]) + f"\n\nwritten to {OUT.relative_to(ROOT)}")
     return 0 if all(found["reached"].values()) else 1
 
 
