@@ -118,7 +118,8 @@ def check_pool(pool: Sequence[Member], need: int, problems: Problems) -> None:
     )
     shapes = {tuple(member.ports) for member in pool if member.ports}
     problems.unless(
-        len(shapes) <= 1, "bluegreen_slots: every host's slots need the same names of ports in the same order, because one balancer serves them all."
+        len(shapes) <= 1 or len({member.host for member in pool}) == 1,  # one host's own has been said
+        "bluegreen_slots: every host's slots need the same names of ports in the same order, because one balancer serves them all.",
     )
 
 

@@ -81,7 +81,7 @@ def resolve(
     members = () if fleet else _slots.members(values, host, _slots.address(values, shape, problems), problems)
     pool = tuple(fleet) or (members if shape.local else ())
     need = _rules.share(values["min_serving"], len(pool or members), "bluegreen_min_serving", problems)
-    if pool:
+    if pool and (fleet or len(members) == len(values["slots"])):  # else there is a slot without a name, which has been said
         _slots.check_pool(pool, need, problems)
     _slots.check_ports(values, members or pool, problems)
     command = _commands.words(values.get("command"), "bluegreen_command", problems)

@@ -14,7 +14,8 @@ import signal
 import subprocess
 import tarfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -125,6 +126,7 @@ def make_wish(bed: Bed, service: str, ports: Sequence[int], **changes: Any) -> W
         release="",
         members=members,
         pool=members,
+        balancers=("app1",),
         program=Program(command=WEB, start_seconds=0, stop_timeout=5, log_dir=f"{root}/log"),
         health=Health(interval=0.02, successes=3, timeout=2.0),
         site=Site(listen={"http": f"127.0.0.1:{ports[0]}"}, idle=0.1),
@@ -151,20 +153,29 @@ def altered(wish: Wish, **changes: Any) -> Wish:
 
 @dataclass
 class InProcess:
-    """The runner's remote, for a host that is here: as in a play, all that passes is JSON."""
+    """The runner's remote, for hosts that are here: as in a play, all that passes is JSON."""
 
-    client: _supervisor.Client
+    clients: Mapping[str, _supervisor.Client]
     seconds: float = 2.0
     calls: int = 0
 
-    def observe(self, wishes: Sequence[Wish]) -> dict[str, HostState]:
-        return {wish.host: passed(HostState, _observe.host(wish, self.client)) for wish in wishes}
+    def observe(self, wish: Wish) -> HostState:
+        return state_of(_observe.host(wish, self.clients.get(wish.host)))
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> _runner.Answer:
         self.calls += 1
-        done = _steps.run(passed(Wish, wish), self.client, [passed(Step, step) for step in steps], self.seconds)
+        done = _steps.run(passed(Wish, wish), self.clients.get(wish.host), [passed(Step, step) for step in steps], self.seconds)
         waiting = passed(Step, done.waiting) if done.waiting else None
-        return _runner.Answer(passed(HostState, done.state), done.events, waiting, done.failure)
+        return _runner.Answer(state_of(done.state), done.events, waiting, done.failure)
+
+    def together(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        with ThreadPoolExecutor(max(len(jobs), 1)) as pool:
+            return [job.result() for job in [pool.submit(job) for job in jobs]]
+
+
+def state_of(seen: HostState) -> HostState:
+    state: HostState = passed(HostState, seen)
+    return state
 
 
 def passed(kind: type[Any], value: Any) -> Any:
@@ -206,22 +217,27 @@ class Shop:
     def swap(self, release: str, seconds: float = 2.0, **environment: str) -> _runner.Result:
         """Stage and swap, as a play does."""
         wish = self.stage(release, **environment)
-        return _runner.swap([wish], InProcess(self.client, seconds), self.told.append)
+        return _runner.swap([wish], InProcess({wish.host: self.client}, seconds), self.told.append)
 
     def released(self, release: str = "v1", **environment: str) -> Shop:
         """Both slots on a release: where most tests begin."""
         self.install()
         done = self.swap(release, **environment)
-        assert done.ok, _runner.message(done, self.wish.service, release)
+        assert done.ok, _runner.message(done, [self.wish])
         return self
 
-    def do(self, slot: str, *names: str, release: str = "v1", serve: Sequence[str] = (), seconds: float = 60.0) -> _steps.Outcome:
+    def do(self, slot: str, *names: str, release: str = "v1", seconds: float = 60.0) -> _steps.Outcome:
         """Steps on one member, without a planner that takes care."""
-        steps = [Step(name, "app1", slot, tuple(f"app1/{name}" for name in serve), release) for name in names]
+        steps = [Step(name, self.wish.host, (self.id(slot),), release) for name in names]
         return _steps.run(replace(self.wish, release=release), self.client, steps, seconds)
 
+    def id(self, slot: str) -> str:
+        return self.wish.member(slot).id
+
     def serve(self, *slots: str) -> bool:
-        return _nginx.switch(self.wish, frozenset(f"app1/{slot}" for slot in slots))
+        """Let the balancer serve exactly these."""
+        wanted, now = {self.id(slot) for slot in slots}, set(_nginx.observe(self.wish).serving)
+        return _nginx.switch(self.wish, leave=now - wanted, enter=wanted - now)
 
     def serving(self) -> set[str]:
         return {member.partition("/")[2] for member in _nginx.observe(self.wish).serving}
@@ -268,7 +284,7 @@ class Shop:
 
 def words(done: _runner.Result, shop: Shop) -> str:
     """The message of a failed run, as the user reads it."""
-    return _runner.message(done, shop.wish.service, "v2")
+    return _runner.message(done, [replace(shop.wish, release="v2")])
 
 
 @dataclass

@@ -78,7 +78,8 @@ def test_listeners_and_connections_are_found_with_netlink_and_without(lines: Lin
     own = frozenset({os.getpid()})
 
     assert [_sockets.listener(port, "127.0.0.1", own).owner for port in lines.ports] == ["own", "own"]
-    assert _sockets.connections(lines.ports, own) == {lines.ports[0]: (2, 0), lines.ports[1]: (1, 0)}
+    assert [_sockets.outgoing([("127.0.0.1", port)], own) for port in lines.ports] == [2, 1]
+    assert [_sockets.incoming([port]) for port in lines.ports] == [2, 1]
     assert set(lines.ports) <= _sockets.listening_ports(own)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _observe, _processes, _sockets, _steps
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _observe, _processes, _sockets, _steps, _steps_member
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
@@ -95,7 +95,7 @@ def test_a_member_stays_in_when_the_one_that_would_have_to_serve_died_since_the_
     shop.released("v1")
     shop.client.stop(f"{shop.wish.service}-green")
     wait_until(lambda: not shop.pid("green"), what="the end of green")
-    outcome = shop.do("blue", "switch", serve=["green"])
+    outcome = shop.do("blue", "switch")
     assert outcome.failure
     assert "refused to take app1/blue out: app1/green would have to serve and does not answer" in outcome.failure.seen
     assert shop.serving() == {"blue", "green"}
@@ -141,14 +141,14 @@ def test_a_run_that_is_cut_off_after_any_step_is_completed_by_the_next(shop: Sho
 
     shop.released("v1")
     wish = shop.stage("v2")
-    remote = CutOff(shop.client, seconds=60)
+    remote = CutOff({"app1": shop.client}, seconds=60)
     with Load(shop.port, clients=2) as load:
         # Each member: switch | drain stop | point | point start | check | check enable
         for cuts in range(12):
             remote.left = (1, 2)[cuts % 2]
             with pytest.raises(Dies):
                 _runner.swap([wish], remote, lambda _: None)
-        done = _runner.swap([wish], InProcess(shop.client), lambda _: None)
+        done = _runner.swap([wish], InProcess({"app1": shop.client}), lambda _: None)
     assert done.ok and not done.events, "the last cut was behind the last step"
     assert shop.releases() == {"blue": "v2", "green": "v2"}
     assert shop.serving() == {"blue", "green"}
@@ -215,7 +215,7 @@ def test_a_drain_longer_than_a_slice_is_resumed_and_its_time_is_the_whole(make_s
             time.sleep(0.2)  # what a connection takes: it counts, too
             return super().walk(wish, steps)
 
-    remote = Far(shop.client, seconds=0.2)
+    remote = Far({"app1": shop.client}, seconds=0.2)
     began = time.monotonic()
     told: list[Any] = []
     assert _runner.swap([shop.stage("v2")], remote, told.append).ok
@@ -245,7 +245,7 @@ def test_a_member_that_its_balancer_serves_is_not_touched(shop: Shop, step: str)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spare time on top of stopwaitsecs, short."""
-    monkeypatch.setattr(_steps, "_STOP_SPARE", 0.3)
+    monkeypatch.setattr(_steps_member, "_STOP_SPARE", 0.3)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -322,7 +322,7 @@ def test_an_orphan_that_answers_the_health_check_is_not_taken_for_the_new_releas
     shop.serve("green")
     shop.do("blue", "point", "start", release="v2")
     with web(shop.wish.member("blue").port, release="v1", LISTEN="shared") as orphan:
-        outcome = shop.do("blue", "check", "enable", release="v2", serve=["blue", "green"])
+        outcome = shop.do("blue", "check", "enable", release="v2")
         assert outcome.failure is not None and outcome.failure.step == "check"
         assert f"held by pid {orphan.pid} (" in outcome.failure.seen
         assert outcome.state.slots["blue"].state == "RUNNING"
@@ -345,7 +345,7 @@ def test_a_member_that_died_after_its_checks_is_not_enabled(make_shop: MakeShop)
     pid = shop.pid("blue")
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not shop.pid("blue"))
-    outcome = shop.do("blue", "enable", serve=["blue", "green"])
+    outcome = shop.do("blue", "enable")
     assert outcome.failure is not None
     assert shop.serving() == {"green"}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _values, _variables, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology, _values, _variables, _wish
 
 from tools import variables
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("release", "supervisor_program", "nginx_upstream")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
-OF_PLAYBOOKS = {"group": "playbooks/release.yml", "packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml"}
+OF_PLAYBOOKS = {"packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml"}
 
 
 class Noted(dict[str, Any]):
@@ -49,7 +49,7 @@ def options(role: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_every_variable_of_the_spec_is_used_and_every_one_that_is_used_is_in_the_spec() -> None:
     values = Noted(collected())
 
-    _wish.resolve(values, "app1")
+    _wish.resolve(values, "app1", _topology.read(values, {}, ["app1"]))
 
     documented = {name.removeprefix("bluegreen_") for name in _variables.spec("release")}
     assert values.asked == documented - OF_PLAYBOOKS.keys()
@@ -95,7 +95,8 @@ def test_every_default_is_of_its_own_type_and_choices(role: str) -> None:
     for name, option in options(role):
         if option.get("default") is not None:
             assert _values.read(name, option["default"], option)[1] == []
-        assert option.get("required") or "default" in option or ": " in name, f"{name} is neither required nor has a default"
+        told = "default" in option or "Default is" in option["description"]
+        assert option.get("required") or told or ": " in name, f"{name} is neither required nor has a default"
 
 
 def test_the_other_roles_specs_and_the_readmes_tables_are_in_step(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
