@@ -128,12 +128,12 @@ class Undeclared(Exception):
         self.pool = pool
 
 
-def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), guard: Callable[[_pools.Pool], None] = lambda _stay: None) -> bool:
+def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), guard: Optional[Callable[[_pools.Pool], None]] = None) -> bool:
     """Let the balancer serve, from its next request on, without ``leave`` and with ``enter``: one rename. False if it did already.
 
     What else it serves stays as it is, whoever changed it last. Guards, all under the balancer's file lock: no member
-    leaves it if fewer than ``min_serving`` would stay, or if ``guard`` refuses those who would (:class:`Refusal`); the
-    pool is in the running workers (:class:`Undeclared`).
+    leaves it if ``guard`` refuses those who would stay, or, without one, if they are fewer than ``min_serving``
+    (:class:`Refusal`); the pool is in the running workers (:class:`Undeclared`).
     """
     with _files.locked(f"{_site.state_dir(wish)}/.lock"):
         state = observe(wish)
@@ -144,10 +144,10 @@ def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), gua
         if serve == serving:
             return False
         gone = serving - serve
-        if gone:
-            if len(serve) < wish.min_serving:
-                raise Refusal(f"refused to take {', '.join(sorted(gone))} out: {len(serve)} would serve, bluegreen_min_serving is {wish.min_serving}")
+        if gone and guard:
             guard(serve)
+        elif gone and len(serve) < wish.min_serving:
+            raise Refusal(f"refused to take {', '.join(sorted(gone))} out: {len(serve)} would serve, bluegreen_min_serving is {wish.min_serving}")
         if not state.loaded or _pools.name(serve) not in state.pools:
             raise Undeclared(serve)
         return _files.link(f"pools/{_pools.name(serve)}", active_link(wish))

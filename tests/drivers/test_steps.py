@@ -102,6 +102,15 @@ def test_a_member_stays_in_when_the_one_that_would_have_to_serve_died_since_the_
     assert shop.ask().slot == "blue"
 
 
+def test_taking_out_who_does_not_answer_costs_nothing_even_if_nobody_stays(make_shop: MakeShop) -> None:
+    """The first release of a member that is alone, and of a batch that is the whole fleet."""
+    shop = make_shop(slots=1, min_serving=1).released("v1")
+    assert shop.ask().slot == "blue"
+    refused = shop.do("blue", "switch")
+    assert refused.failure and "bluegreen_min_serving is 1" in refused.failure.seen
+    assert shop.serving() == {"blue"}
+
+
 def test_a_body_that_names_the_release_is_expected_of_that_release_only(shop: Shop) -> None:
     """Else every old member would look ill during the swap, and none could be put back."""
     plain = shop.wish
