@@ -96,3 +96,12 @@ def _hung_up_after(seconds: float, connection: socket.socket) -> Iterator[None]:
 def _hang_up(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
+
+
+def connects(address: str, port: int, seconds: float) -> bool:
+    """Whether anybody takes connections there."""
+    try:
+        socket.create_connection((address, port), seconds).close()
+    except OSError:
+        return False
+    return True

@@ -8,8 +8,9 @@ The guards: those who stay answer now, from here, and are enough; who comes answ
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
-from typing import Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from . import _declare, _health, _nginx, _observe, _sockets
 from ._frame import Failed, Frame, Overtime
@@ -37,7 +38,8 @@ class BalancerSteps:
         """Take the members out: from here on they get no new request."""
         leaving = [self._member(name) for name in step.members]
         missed = any(self._answers(member, step) for member in leaving)  # taking out who does not answer anyway costs nothing
-        moved = self._move(leave=step.members, step=step if missed else None)
+        guard = functools.partial(self._must_not_undercut, step) if missed else functools.partial(self._must_not_empty, leaving)
+        moved = self._move(guard, leave=step.members)
         return self._serving() if moved else None
 
     def drain(self, step: Step) -> str:
@@ -75,20 +77,15 @@ class BalancerSteps:
                 if not healthy:
                     asked = f"{member.address}:{_observe.health_port(member, health)}"
                     raise Failed(f"{_health.expectation(health)}, asked from {self.wish.host} at {asked}", seen, member.id)
-        self._move(enter=step.members)
+        self._move(None, enter=step.members)
         for name in step.members:
             member = self._member(name)
             if self.members and self._is_own(member) and not self.wish.others:
                 self.members.settle(step, member)
         return self._serving()
 
-    def _move(self, leave: Sequence[str] = (), enter: Sequence[str] = (), step: Optional[Step] = None) -> bool:
+    def _move(self, guard: Optional[Callable[[FrozenSet[str]], None]], leave: Sequence[str] = (), enter: Sequence[str] = ()) -> bool:
         """Switch; a pool that is not there, because somebody else changed what is served, is declared first."""
-
-        def guard(stay: FrozenSet[str]) -> None:
-            if step:
-                self._must_not_undercut(step, stay)
-
         for _ in range(_DECLARATIONS):
             try:
                 return _nginx.switch(self.wish, leave, enter, guard)
@@ -98,6 +95,15 @@ class BalancerSteps:
         raise Refusal(
             f"nginx on {self.wish.host}: somebody else changes what it serves all the time, or its workers do not serve our pools: see its error log."
         )
+
+    def _must_not_empty(self, leaving: Sequence[Member], stay: FrozenSet[str]) -> None:
+        """Who does not answer its health path may be overloaded only: the last ones that take connections stay in."""
+        taking = [member.id for member in leaving if _health.connects(member.address, member.port, self.wish.health.timeout)]
+        if taking and not stay and self.wish.min_serving:
+            raise Refusal(
+                f"refused to take {', '.join(taking)} out: it does not answer {_health.expectation(self.wish.health).split(' within')[0]}, "
+                "but it takes connections, and nobody else would serve. Repair another one, or accept the downtime with bluegreen_min_serving: 0."
+            )
 
     def _must_not_undercut(self, step: Step, stay: FrozenSet[str]) -> None:
         """Those who stay must answer now, whatever they did when the plan was made."""

@@ -111,6 +111,15 @@ def test_taking_out_who_does_not_answer_costs_nothing_even_if_nobody_stays(make_
     assert shop.serving() == {"blue"}
 
 
+def test_the_last_ones_that_take_connections_stay_in_though_their_health_path_does_not_answer(make_shop: MakeShop) -> None:
+    """They may be overloaded only; a slow answer is better than none."""
+    shop = make_shop(slots=1, min_serving=1).released("v1")
+    shop.wish = altered(shop.wish, health={"body": "never said"})
+    refused = shop.do("blue", "switch")
+    assert refused.failure and "but it takes connections, and nobody else would serve" in refused.failure.seen
+    assert shop.serving() == {"blue"}
+
+
 def test_a_body_that_names_the_release_is_expected_of_that_release_only(shop: Shop) -> None:
     """Else every old member would look ill during the swap, and none could be put back."""
     plain = shop.wish
