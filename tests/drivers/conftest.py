@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.drivers.fleet import Fleet, make_fleet
 from tests.drivers.shop import Shop, make_wish, new_ports
 from tools.bed import Bed, temporary
 
@@ -20,19 +22,40 @@ def bed() -> Iterator[Bed]:
         yield shared
 
 
-@pytest.fixture
-def own_bed() -> Iterator[Bed]:
-    """One nginx, without a supervisord, for a test that does something to it."""
+@contextlib.contextmanager
+def only(part: str) -> Iterator[Bed]:
+    """A host with nothing but ``nginx``, or nothing but ``supervisor``."""
     with tempfile.TemporaryDirectory(prefix="bg-") as folder:
         private = Bed(Path(folder))
         private.path.chmod(0o755)
-        for name in ("conf.d", "temp"):
+        for name in {"nginx": ("conf.d", "temp"), "supervisor": ("programs",)}[part]:
             (private.path / name).mkdir()
         try:
-            private.start_nginx()
+            getattr(private, f"start_{part}")()
             yield private
         finally:
             private.stop()
+
+
+@pytest.fixture
+def own_bed() -> Iterator[Bed]:
+    """One nginx, without a supervisord, for a test that does something to it."""
+    with only("nginx") as private:
+        yield private
+
+
+@pytest.fixture(scope="session")
+def balancer_beds() -> Iterator[dict[str, Bed]]:
+    """Two hosts that are balancers and nothing else."""
+    with only("nginx") as first, only("nginx") as second:
+        yield {"lb1": first, "lb2": second}
+
+
+@pytest.fixture(scope="session")
+def app_bed() -> Iterator[Bed]:
+    """A host that runs programs and has no nginx."""
+    with only("supervisor") as private:
+        yield private
 
 
 _number = 0
@@ -46,6 +69,7 @@ def next_service() -> str:
 
 
 MakeShop = Callable[..., Shop]
+MakeFleet = Callable[..., Fleet]
 
 
 @pytest.fixture
@@ -66,3 +90,24 @@ def make_shop(bed: Bed) -> Iterator[MakeShop]:
 def shop(make_shop: MakeShop) -> Shop:
     """A service of two slots, not installed yet."""
     return make_shop()
+
+
+@pytest.fixture
+def fleet_of(balancer_beds: dict[str, Bed], app_bed: Bed) -> Iterator[MakeFleet]:
+    """Makes services with the slots blue, green, … on hosts app1, app2, … of their own (or as a dictionary says), behind the first balancers.
+
+    ``beds`` and ``apps`` are other places for the balancers and the hosts; what else is given are changes to the wishes.
+    """
+    made: list[Fleet] = []
+
+    def make(
+        slots: str | dict[str, list[str]] = "blue green", balancers: int = 1, beds: dict[str, Bed] = balancer_beds, apps: Bed = app_bed, **changes: Any
+    ) -> Fleet:
+        hosts = slots if isinstance(slots, dict) else {f"app{number}": [slot] for number, slot in enumerate(slots.split(), 1)}
+        made.append(make_fleet(next_service(), dict(list(beds.items())[:balancers]), dict.fromkeys(hosts, apps), hosts, **changes))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        for app in fleet.apps.values():
+            app.remove()

@@ -232,7 +232,7 @@ class Shop:
         return _steps.run(replace(self.wish, release=release), self.client, steps, seconds)
 
     def id(self, slot: str) -> str:
-        return self.wish.member(slot).id
+        return next(member.id for member in (*self.wish.members, *self.wish.pool) if member.slot == slot)
 
     def serve(self, *slots: str) -> bool:
         """Let the balancer serve exactly these."""
