@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 
@@ -17,6 +18,8 @@ def main() -> int:
     seeds = wanted.seeds
     began = time.monotonic()
     failed = []
+    for sign in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.getsignal(signal.SIGINT))  # ends what is under way, as Ctrl-C does
     for outcome in run_all(seeds, wanted.at_once):
         print(outcome, flush=True)
         if outcome.wrong:
@@ -29,4 +32,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

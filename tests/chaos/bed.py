@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from tools.bed import PYTHON, environment
+from tools.hosts import Fleet
 
 from .draw import BOTH, SLOTS, Case
 from .play import Play
@@ -19,10 +21,10 @@ PORT = 80
 
 
 class ChaosBed:
-    """The hosts of one case, and the collection's playbooks on them."""
+    """The hosts of one case, and the collection's playbooks on them; ``ended`` breaks it off."""
 
-    def __init__(self, case: Case, fleet: Any) -> None:
-        self.case, self.fleet = case, fleet
+    def __init__(self, case: Case, fleet: Fleet, ended: threading.Event) -> None:
+        self.case, self.fleet, self.ended = case, fleet, ended
         self.names = case.app_hosts + case.balancer_hosts
         self.ports = dict(SLOTS[: case.slots])
         self.folder = Path(fleet.folder) / f"seed-{case.seed}"
@@ -44,7 +46,7 @@ class ChaosBed:
             "bluegreen_min_serving": case.min_serving,
             "bluegreen_serial": case.serial,
             "bluegreen_on_failure": case.on_failure,
-            "bluegreen_boot_timeout": 8,
+            "bluegreen_boot_timeout": 8 if case.fault == "release is ill" else 30,  # an ill one is given all of it
             # One that stops abruptly has nothing but the drain; one that finishes its work is cut short on purpose.
             "bluegreen_drain_timeout": 12 if case.stop == "abrupt" else 1.5,
             "bluegreen_server_name": "shop.test",
@@ -82,7 +84,7 @@ class ChaosBed:
             f"hotswap.bluegreen.{playbook}",
             *words,
         ]
-        play = Play(playbook, command, self.folder, environment(ANSIBLE_PIPELINING=str(self.case.pipelining)), moment)
+        play = Play(playbook, command, self.folder, environment(ANSIBLE_PIPELINING=str(self.case.pipelining)), moment, self.ended)
         self.plays.append(play)
         return play
 

@@ -56,7 +56,7 @@ def _disconnect(bed: ChaosBed, play: Play) -> Damage:
         if case.lasts:
             time.sleep(case.lasts)  # how long it lasts is part of the case
         else:
-            play.wait(120)
+            play.wait(200)
     finally:
         host.connect()
     _until_it_answers(bed)

@@ -21,7 +21,7 @@ THINK = 0.03  # seconds between two requests of a keep-alive client, for each en
 BACK_OFF = 0.5  # seconds after one that failed
 PATIENCE = 40.0  # seconds for an answer: longer than nginx waits for a member, so that nginx says whom it waited for
 SLOW = 3.0  # seconds that a slow request and a stream take
-LONGEST = 400.0  # seconds: the load ends by itself then
+LONGEST = 900.0  # seconds: the load ends by itself then
 BODY = b"x" * 2000
 CLIENTS = ("get", "get", "post", "post", "slow", "stream")  # of each entry
 _PATHS = {"get": "/", "post": "/", "slow": f"/slow?seconds={SLOW:g}", "stream": f"/stream?seconds={SLOW:g}"}
@@ -147,7 +147,7 @@ class Load:
         self.records: list[Record] = []
         self._end = threading.Event()
         self._deadline = time.monotonic() + LONGEST
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load", daemon=True)
 
     @property
     def clients(self) -> int:

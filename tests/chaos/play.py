@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from tools.bed import end
+from tools.bed import end, wait_until
 
 # The line of a step that begins, as in "app1/blue, app2/blue  switch  switch the balancer away … [lb1]".
 _BEGINS = re.compile(r"(\S+/\S+(?:, \S+/\S+)*)\s\s+(\w+)\s.*…(?: \[\S+\])?$")
@@ -33,12 +34,19 @@ class Moment:
         return bool(self._step) and len(self._members) >= self._nth
 
 
+class Ended(Exception):
+    """The case is broken off: whoever waits for its playbook is told so."""
+
+
 class Play:
     """A playbook under way: its lines with the time at which they came, and what is to be done at one of them."""
 
-    def __init__(self, name: str, command: Sequence[str], folder: Path, settings: Mapping[str, str], moment: Callable[[str], bool]) -> None:
-        """``moment`` is asked about each line; at its first yes :attr:`reached` is set."""
+    def __init__(
+        self, name: str, command: Sequence[str], folder: Path, settings: Mapping[str, str], moment: Callable[[str], bool], ended: threading.Event
+    ) -> None:
+        """``moment`` is asked about each line; at its first yes :attr:`reached` is set. ``ended`` breaks the case off."""
         self.name = name
+        self._ended = ended
         self.mark = uuid.uuid4().hex
         self.began = time.monotonic()
         self.lines: list[str] = []
@@ -55,7 +63,7 @@ class Play:
             errors="replace",
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, name="play")
+        self._reader = threading.Thread(target=self._read, name="play", daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
@@ -71,6 +79,8 @@ class Play:
 
     @property
     def over(self) -> bool:
+        if self._ended.is_set():
+            raise Ended("it was broken off")
         return self._process.poll() is not None
 
     @property
@@ -90,10 +100,9 @@ class Play:
 
     def wait(self, seconds: float) -> int | None:
         """The exit status, None if it does not end in time."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: self.over, seconds)
+        return self._process.poll()
 
     def processes(self) -> list[int]:
         """All that it started and that still runs here, connections of ssh that outlive it included."""
