@@ -5,30 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from ansible import constants as C
-from ansible.errors import AnsibleError
-from ansible.module_utils.parsing.convert_bool import boolean
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible.plugins.connection import ConnectionBase
-from ansible.plugins.loader import become_loader, connection_loader
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish, dump, load
 
-from . import _hostvars
+from . import _hostvars, _reach
 from ._runner import Abandoned, Answer, Lost
 
 T = TypeVar("T")
 
 _THREADS = 50
-_ALIVE = 5  # seconds between ssh's questions whether the other end is still there; it gives up after the third
 _BEAT = 15.0  # seconds between two signs of life; a lease lasts 60 without one
 
 
@@ -50,15 +45,18 @@ class Hosts:
         try:
             action, variables = self._of(host)
             result: dict[str, Any] = action._execute_module(f"hotswap.bluegreen.{name}", dict(arguments), task_vars=variables)
-        except AnsibleError as error:
+        except AnsibleConnectionFailure as error:
             raise Lost(f"{host} does not answer: {error}") from error
+        except AnsibleError as error:  # the connection or become could not be made: nothing was run there
+            raise Lost(f"{host} cannot be worked on: {error}") from error
+        with contextlib.suppress(AnsibleError):  # what the module said is known; without pipelining, it has left a directory
+            action.cleanup(force=True)
         if result.get("lock_lost"):
             raise Abandoned(f"{host}: {result.get('msg')}")
         if result.get("unreachable"):
             raise Lost(f"{host} does not answer: {result.get('msg', 'unreachable')}")
         if result.get("failed"):
-            words = (str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "exception", "module_stdout"))
-            raise Refusal(f"{host}: {next(filter(None, words), 'the module failed without a word')}")
+            raise Refusal(f"{host}: {_words(result)}")
         return result
 
     def observe(self, wish: Wish) -> HostState:
@@ -117,58 +115,11 @@ class Hosts:
             return self._actions[host]
 
     def _make(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
-        """An action on ``host``, with that host's connection, shell and become."""
-        mine = self._action
-        variables = _hostvars.of(mine, self._task_vars, host)
-        template = _hostvars.templater(mine, variables)
-        task = mine._task.copy()
-        context = mine._play_context.copy()
-        name = template(variables.get("ansible_connection", mine._task.connection or C.DEFAULT_TRANSPORT))
-        connection = connection_loader.get(name, context)
-        # As ansible-core's own task executor does: keywords and command line first, the host's variables over them.
-        keys = {**task.dump_attrs(), "timeout": context.timeout}
-        keys.pop("retries", None)  # the task's, not the connection's
-        if context.password:
-            keys["password"] = context.password
-        options = {**self._options("connection", connection._load_name, variables, template), "_extras": {}}
-        options |= {"inventory_hostname": host, "ansible_host": template(variables.get("ansible_host", host))}
-        connection.set_options(task_keys=keys, var_options=options)
-        if connection.transport == "ssh":
-            _notice_silence(connection)
-        shell = getattr(connection, "_shell", None)
-        if shell is not None:
-            shell.set_options(task_keys=keys, var_options=self._options("shell", shell._load_name, variables, template))
-        if boolean(template(variables.get("ansible_become", task.become)), strict=False):
-            become = become_loader.get(template(variables.get("ansible_become_method", task.become_method or "sudo")))
-            if context.become_pass:
-                keys["become_pass"] = context.become_pass
-            become.set_options(task_keys=keys, var_options=self._options("become", become._load_name, variables, template))
-            connection.set_become_plugin(become)
-        action = mine._shared_loader_obj.action_loader.get(
-            "ansible.legacy.normal",
-            task=task,
-            connection=connection,
-            play_context=context,
-            loader=mine._loader,
-            templar=mine._templar,
-            shared_loader_obj=mine._shared_loader_obj,
-        )
-        return action, variables
-
-    @staticmethod
-    def _options(kind: str, name: str, variables: Mapping[str, Any], template: Callable[[Any], Any]) -> dict[str, Any]:
-        known = C.config.get_plugin_vars(kind, name)
-        return {option: template(variables[option]) for option in known if option in variables}
+        variables = _hostvars.of(self._action, self._task_vars, host)
+        return _reach.action_on(host, self._action, variables), variables
 
 
-def _notice_silence(connection: ConnectionBase) -> None:
-    """Let ssh give up on a host that fell silent in the middle of a call; without it, it waits for ever.
-
-    The options of a shared connection are those it was made with, so ours is not the one that other tasks share.
-    """
-    common = connection.get_option("ssh_common_args") or ""
-    connection.set_option("ssh_common_args", f"{common} -o ServerAliveInterval={_ALIVE} -o ServerAliveCountMax=3".strip())
-    given = " ".join(filter(None, (common, connection.get_option("ssh_args"), connection.get_option("ssh_extra_args"))))
-    if not connection.get_option("control_path") and "controlpath" not in given.lower():
-        place = "-".join(str(connection.get_option(name)) for name in ("host", "port", "remote_user"))
-        connection.set_option("control_path", f"%(directory)s/{hashlib.sha256(place.encode()).hexdigest()[:10]}-bg")
+def _words(result: Mapping[str, Any]) -> str:
+    """Why a module failed. Where it could not even be started, that is not in its message but in what the host said."""
+    found = (str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "module_stdout"))
+    return "\n".join(filter(None, found)) or str(result.get("exception") or "the module failed without a word")
