@@ -23,20 +23,23 @@ _PORT_NAME = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 
 
 def address(values: Mapping[str, Any], shape: Topology, problems: Problems) -> str:
-    """The host's address for its balancers. ``reached_at`` is where Ansible reaches it, which the balancers do as well if it is one."""
+    """The host's address for its balancers. ``reached_at`` is where Ansible reaches it, which the balancers do as well if it is one.
+
+    For a wrong one another stands in, so that it is told once and not of each slot.
+    """
     given = values["address"]
     if given:
-        problems.unless(_is_address(given), f"bluegreen_address is {show(given)}; an IPv4 address such as 10.0.0.7 is expected.")
-        return str(given)
+        known = problems.unless(_is_address(given), f"bluegreen_address is {show(given)}; an IPv4 address such as 10.0.0.7 is expected.")
+        return str(given) if known else "127.0.0.1"
     if not shape.balancers or all(slot.get("address") for slot in values["slots"]):
         return "127.0.0.1"
     reached = str(values.get("reached_at", ""))
-    problems.unless(
+    known = problems.unless(
         _is_address(reached) and not ipaddress.IPv4Address(reached).is_loopback,
         f"bluegreen_address is not set, and {show(reached)} is no address at which {', '.join(shape.balancers)} could reach this host: "
         'set it to this host\'s IPv4 address, as in bluegreen_address: "{{ ansible_default_ipv4.address }}".',
     )
-    return reached
+    return reached if known else "127.0.0.1"
 
 
 def members(values: Mapping[str, Any], host: str, default: str, problems: Problems) -> tuple[Member, ...]:
@@ -107,18 +110,19 @@ def _port(value: Any) -> int:
     return int(text) if re.match(r"[0-9]{1,5}\Z", text) and int(text) <= 65535 else 0
 
 
-def check_pool(pool: Sequence[Member], need: int, problems: Problems) -> None:
-    """Whether a balancer can keep ``need`` of its members serving while one of them is swapped."""
+def check_pool(host: str, pool: Sequence[Member], need: int, problems: Problems) -> None:
+    """Whether the balancer ``host`` can keep ``need`` of its members serving while one of them is swapped."""
     count = len(pool)
+    own = all(member.host == host for member in pool)
+    has = f"bluegreen_slots has {count} slot{'s' if count != 1 else ''}" if own else f"{host} balances {count} member{'s' if count != 1 else ''}"
     problems.unless(not all(member.backup for member in pool), "bluegreen_slots: every slot is a backup; one must not be.")
     problems.unless(
         count > need,
-        f"bluegreen_slots has {count} slot{'s' if count != 1 else ''} and bluegreen_min_serving is {need}: none could "
-        "be swapped without downtime. Add a slot, or accept the downtime with bluegreen_min_serving: 0.",
+        f"{has} and bluegreen_min_serving is {need}: none could be swapped without downtime. Add a slot, or accept the downtime with bluegreen_min_serving: 0.",
     )
     shapes = {tuple(member.ports) for member in pool if member.ports}
     problems.unless(
-        len(shapes) <= 1 or len({member.host for member in pool}) == 1,  # one host's own has been said
+        len(shapes) <= 1 or own,  # one host's own has been said
         "bluegreen_slots: every host's slots need the same names of ports in the same order, because one balancer serves them all.",
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
-from ._values import show
+from ._values import listed, show
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def read(values: Mapping[str, Any], groups: Mapping[str, Sequence[str]], named: 
     group = values["group"]
     members = _hosts(group, groups, "bluegreen_group") if group else list(named)
     given = values["balancers"]
-    words = [given] if isinstance(given, str) else list(given) if isinstance(given, (list, tuple)) else None
-    if words is None or not all(isinstance(word, str) for word in words):
+    words = listed(given)
+    if not all(isinstance(word, str) for word in words):
         raise Refusal(f"bluegreen_balancers is {show(given)}; a group or host of the inventory, or a list of them, is expected.")
     balancers = list(dict.fromkeys(host for word in words if word for host in _hosts(word, groups, "bluegreen_balancers")))
     known = {*members, *balancers}

@@ -82,7 +82,7 @@ def resolve(
     pool = tuple(fleet) or (members if shape.local else ())
     need = _rules.share(values["min_serving"], len(pool or members), "bluegreen_min_serving", problems)
     if pool and (fleet or len(members) == len(values["slots"])):  # else there is a slot without a name, which has been said
-        _slots.check_pool(pool, need, problems)
+        _slots.check_pool(host, pool, need, problems)
     _slots.check_ports(values, members or pool, problems)
     command = _commands.words(values.get("command"), "bluegreen_command", problems)
     build = _commands.build(values.get("build"), problems)
@@ -154,7 +154,7 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
     texts = tuple(str(item).strip() for item in items)
     for text in texts:
         _rules.share(text, 100, "bluegreen_serial", problems)
-        problems.unless(text.rstrip("%") not in ("0", ""), f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
+        problems.unless(text.rstrip("%") != "0", f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
     return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _variables, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _rules, _topology, _values, _variables, _wish
 
 MINIMAL: dict[str, Any] = {"service": "shop", "release": "1.4.2", "command": "bin/server", "source": {"directory": "src"}}
 ABSENT = object()
@@ -257,6 +257,224 @@ def test_four_variables_are_enough() -> None:
 @pytest.mark.parametrize("role", ["supervisor_program", "nginx_upstream"])
 def test_to_install_the_service_s_name_is_enough(role: str) -> None:
     assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT).wish.release == ""
+
+
+# How a run goes through the fleet
+
+SERIALS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "number": (3, ("3",)),
+    "number as text": ("3", ("3",)),
+    "percentage": ("20%", ("20%",)),
+    "list": ([1, 5, "20%"], ("1", "5", "20%")),
+    "JSON of a survey": ('[1, 5, "20%"]', ("1", "5", "20%")),
+    "almost JSON of a survey": ("[1, 5, 20%]", ("1", "5", "20%")),
+    "words of a survey": ("1, 5, 20%", ("1", "5", "20%")),
+    "one number as a list": ([2], ("2",)),
+    "nothing said": (ABSENT, ("1",)),
+}
+
+
+@pytest.mark.parametrize(("given", "serial"), SERIALS.values(), ids=SERIALS.keys())
+def test_the_width_of_the_batches_comes_from_any_kind_of_variable(given: Any, serial: tuple[str, ...]) -> None:
+    assert resolve(serial=given).rollout.serial == serial
+
+
+EXPECTED = "a number, or a percentage such as 50%, is expected."
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (0, "bluegreen_serial is 0; batches of at least one host are expected."),
+        ("0%", "bluegreen_serial is '0%'; batches of at least one host are expected."),
+        ([1, 0], "bluegreen_serial is a list; batches of at least one host are expected."),
+        ([], "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected."),
+        ("", f"bluegreen_serial is ''; {EXPECTED}"),
+        ("all", f"bluegreen_serial is 'all'; {EXPECTED}"),
+        (-1, f"bluegreen_serial is '-1'; {EXPECTED}"),
+        ("120%", f"bluegreen_serial is '120%'; {EXPECTED}"),
+        ("1, half", f"bluegreen_serial is 'half'; {EXPECTED}"),
+        (1.5, f"bluegreen_serial is '1.5'; {EXPECTED}"),
+        (True, f"bluegreen_serial is 'True'; {EXPECTED}"),
+    ],
+    ids=str,
+)
+def test_a_width_that_is_none_is_told_in_one_sentence(given: Any, sentence: str) -> None:
+    assert sentences(serial=given) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "number"),
+    [
+        (2, 10, 2),
+        ("2", 10, 2),
+        (0, 10, 0),
+        ("50%", 4, 2),
+        ("50%", 5, 3),
+        ("50 %", 4, 2),
+        ("33.4%", 3, 2),
+        ("100%", 7, 7),
+        ("0%", 7, 0),
+        ("1%", 1, 1),
+        ("20%", 0, 0),
+    ],
+)
+def test_a_share_is_a_number_or_a_percentage_rounded_up(value: Any, count: int, number: int) -> None:
+    problems = _rules.Problems()
+    assert _rules.share(value, count, "bluegreen_min_serving", problems) == number
+    assert problems.found == []
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("half", "'half'"),
+        (-1, "-1"),
+        ("-1", "'-1'"),
+        ("101%", "'101%'"),
+        ("%", "'%'"),
+        (1.5, "1.5"),
+        (True, "true"),
+        ([1], "a list"),
+        ("", "''"),
+        ("1" * 10, "'1111111111'"),
+    ],
+)
+def test_a_share_that_is_none_is_told_in_one_sentence(value: Any, shown: str) -> None:
+    assert sentences(min_serving=value)[:1] == [f"bluegreen_min_serving is {shown}; {EXPECTED}"]
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([1, "20%"], [1, "20%"]),
+        ((1, 2), [1, 2]),
+        ("[1, 2]", [1, 2]),
+        ("[a, 'b']", ["a", "b"]),
+        ("a, b", ["a", "b"]),
+        ("a", ["a"]),
+        ("7", [7]),
+        (7, [7]),
+        ("", [""]),
+        ({"a": 1}, [{"a": 1}]),
+    ],
+    ids=str,
+)
+def test_a_list_is_read_from_whatever_stands_for_one(value: Any, found: list[Any]) -> None:
+    assert _values.listed(value) == found
+
+
+def test_the_policy_and_the_patience_of_a_run_arrive() -> None:
+    assert resolve(on_failure="fleet", max_unreachable="2", lock_timeout="90").rollout == _wish.Rollout(("1",), "fleet", 2, 90.0)
+    assert resolve().rollout == _wish.Rollout(("1",), "stop", 0, 0.0)
+
+
+@pytest.mark.parametrize("name", ["max_unreachable", "lock_timeout"])
+def test_a_number_of_the_run_below_zero_is_refused(name: str) -> None:
+    assert sentences(**{name: -1}) == [f"bluegreen_{name} is -1; 0 or a positive number is expected."]
+
+
+# Hosts behind balancers
+
+BEHIND = _topology.Topology(("app1", "app2"), ("lb1", "lb2"), local=False)
+BOTH = _topology.Topology(("app1", "app2"), ("lb1", "lb2"), local=True)
+
+
+def behind(
+    host: str = "app1", shape: _topology.Topology = BEHIND, reached_at: str = "10.0.0.7", fleet: Any = (), batches: Any = (), **given: Any
+) -> _wish.Resolved:
+    """The wish of a host whose members are balanced elsewhere; ``reached_at`` is where Ansible finds it."""
+    values = {f"bluegreen_{name}": value for name, value in {**MINIMAL, **given}.items()}
+    collected = {**_variables.collect(values, lambda value: value), "reached_at": reached_at}
+    return _wish.resolve(collected, host, shape, fleet, batches)
+
+
+def refused(**given: Any) -> list[str]:
+    with pytest.raises(Refusal) as found:
+        behind(**given)
+    return str(found.value).splitlines()
+
+
+def test_a_member_is_balanced_at_the_address_where_ansible_reaches_its_host() -> None:
+    wish = behind().wish
+
+    assert {member.address for member in wish.members} == {"10.0.0.7"}
+    assert (wish.pool, wish.balancers, wish.others) == ((), ("lb1", "lb2"), ("lb1", "lb2"))
+
+
+def test_the_address_that_is_given_counts_before_the_one_of_ansible_and_a_slots_own_before_both() -> None:
+    wish = behind(address="10.0.0.8", slots=slots(blue(), green(address="10.0.0.9"))).wish
+
+    assert [member.address for member in wish.members] == ["10.0.0.8", "10.0.0.9"]
+
+
+def test_a_host_that_balances_itself_needs_no_address() -> None:
+    assert {member.address for member in resolve().wish.members} == {"127.0.0.1"}
+
+
+def test_one_slot_is_enough_behind_balancers() -> None:
+    assert [member.slot for member in behind(slots=slots(blue())).wish.members] == ["blue"]
+
+
+@pytest.mark.parametrize("reached_at", ["web1", "web1.example.com", "127.0.0.1", "::1", "", "0.0.0.0"])
+def test_an_address_that_no_balancer_could_ask_is_told_with_what_to_set(reached_at: str) -> None:
+    assert refused(reached_at=reached_at) == [
+        f"bluegreen_address is not set, and {reached_at!r} is no address at which lb1, lb2 could reach this host: "
+        'set it to this host\'s IPv4 address, as in bluegreen_address: "{{ ansible_default_ipv4.address }}".'
+    ]
+
+
+@pytest.mark.parametrize("address", ["web1", "0.0.0.0", "::1", "10.0.0"])
+def test_an_address_that_is_none_is_told_in_one_sentence(address: str) -> None:
+    assert refused(address=address) == [f"bluegreen_address is {address!r}; an IPv4 address such as 10.0.0.7 is expected."]
+
+
+def test_where_every_slot_has_its_own_address_none_is_asked_for() -> None:
+    assert behind(reached_at="web1", slots=slots(blue(address="10.0.0.8"))).wish.members[0].address == "10.0.0.8"
+
+
+def test_an_address_of_this_machine_is_allowed_to_whoever_says_so() -> None:
+    assert behind(address="127.0.0.1").wish.members[0].address == "127.0.0.1"
+
+
+def fleet_of(hosts: int) -> tuple[Any, ...]:
+    return tuple(behind(f"app{number}", address=f"10.0.0.{number}", slots=slots(blue())).wish.members[0] for number in range(1, hosts + 1))
+
+
+def test_a_balancer_serves_all_members_and_runs_none() -> None:
+    fleet = fleet_of(5)
+    wish = behind("lb1", fleet=fleet, batches=[["app1/blue", "app2/blue"]], min_serving="50%", environment={"SECRET": "x"}).wish
+
+    assert (wish.members, wish.pool, wish.balancers, wish.others) == ((), fleet, (), ())
+    assert wish.min_serving == 3, "of five, rounded up"
+    assert wish.batches == (("app1/blue", "app2/blue"),)
+
+
+def test_a_balancer_that_could_not_spare_a_member_is_told() -> None:
+    assert refused(host="lb1", fleet=fleet_of(2), min_serving=2) == [
+        "lb1 balances 2 members and bluegreen_min_serving is 2: none could be swapped without downtime. "
+        "Add a slot, or accept the downtime with bluegreen_min_serving: 0."
+    ]
+
+
+def test_members_of_one_balancer_need_the_same_ports() -> None:
+    (one,) = behind(slots=slots(blue())).wish.members
+    (two,) = behind("app2", slots=slots({"name": "blue", "ports": {"http": 1, "ws": 2}}), listen={"http": "80", "ws": "81"}).wish.members
+    assert refused(host="lb1", fleet=(one, two)) == [
+        "bluegreen_slots: every host's slots need the same names of ports in the same order, because one balancer serves them all."
+    ]
+
+
+def test_nginx_may_listen_on_a_port_that_is_a_slots_on_another_host() -> None:
+    assert behind("lb1", fleet=fleet_of(2), listen="9502").wish.site.listen == {"http": "9502"}
+    assert behind(slots=slots(blue()), listen="9502").wish.site.listen == {"http": "9502"}
+
+
+def test_with_both_kinds_of_balancers_the_own_nginx_serves_the_own_slots() -> None:
+    wish = behind(shape=BOTH).wish
+
+    assert wish.pool == wish.members
+    assert (wish.balancers, wish.others) == (("lb1", "lb2", "app1"), ("lb1", "lb2"))
 
 
 SECRET = "hunter2-marker"
