@@ -18,8 +18,8 @@ def main() -> int:
     seeds = wanted.seeds
     began = time.monotonic()
     failed = []
-    for sign in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.getsignal(signal.SIGINT))  # ends what is under way, as Ctrl-C does
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.default_int_handler)  # ends what is under way, in order
     for outcome in run_all(seeds, wanted.at_once):
         print(outcome, flush=True)
         if outcome.wrong:
