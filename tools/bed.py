@@ -103,10 +103,14 @@ def _daemon(*command: str) -> None:
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
+_FOLDERS = {"nginx": ("conf.d", "temp"), "supervisor": ("programs",)}
+
+
 class Bed:
     """One host with a service ``shop`` on two slots. ``with Bed(path) as bed`` starts it and ends all of it."""
 
     service = "shop"
+    parts: tuple[str, ...] = ("nginx", "supervisor")
     worker = "root"  # the user of nginx's workers, where we are root
     log_level = "warn"  # at "notice", nginx's error log also tells of every reload
 
@@ -137,11 +141,11 @@ class Bed:
     def __enter__(self) -> Bed:
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o755)
-        for name in ("conf.d", "programs", "temp"):
+        for name in (name for part in self.parts for name in _FOLDERS[part]):
             (self.path / name).mkdir(exist_ok=True)
         try:
-            self.start_nginx()
-            self.start_supervisor()
+            for part in self.parts:
+                getattr(self, f"start_{part}")()
         except BaseException:
             self.stop()
             raise
@@ -243,10 +247,22 @@ def environment(build: Path = BUILD, **more: str) -> dict[str, str]:
     }
 
 
+class BalancerBed(Bed):
+    """A host that has an nginx and runs no programs."""
+
+    parts = ("nginx",)
+
+
+class AppBed(Bed):
+    """A host that runs programs and has no nginx."""
+
+    parts = ("supervisor",)
+
+
 @contextlib.contextmanager
-def temporary(**variables: Any) -> Iterator[Bed]:
+def temporary(kind: type[Bed] = Bed, **variables: Any) -> Iterator[Bed]:
     """A bed in a directory of its own that is gone afterwards."""
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="bg-") as folder, Bed(Path(folder), **variables) as bed:
+    with tempfile.TemporaryDirectory(prefix="bg-") as folder, kind(Path(folder), **variables) as bed:
         yield bed

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.drivers.fleet import Fleet, make_fleet
 from tests.drivers.shop import Shop, make_wish, new_ports
-from tools.bed import Bed, temporary
+from tools.bed import AppBed, BalancerBed, Bed, temporary
 
 
 @pytest.fixture(scope="session")
@@ -22,39 +19,24 @@ def bed() -> Iterator[Bed]:
         yield shared
 
 
-@contextlib.contextmanager
-def only(part: str) -> Iterator[Bed]:
-    """A host with nothing but ``nginx``, or nothing but ``supervisor``."""
-    with tempfile.TemporaryDirectory(prefix="bg-") as folder:
-        private = Bed(Path(folder))
-        private.path.chmod(0o755)
-        for name in {"nginx": ("conf.d", "temp"), "supervisor": ("programs",)}[part]:
-            (private.path / name).mkdir()
-        try:
-            getattr(private, f"start_{part}")()
-            yield private
-        finally:
-            private.stop()
-
-
 @pytest.fixture
 def own_bed() -> Iterator[Bed]:
     """One nginx, without a supervisord, for a test that does something to it."""
-    with only("nginx") as private:
+    with temporary(BalancerBed) as private:
         yield private
 
 
 @pytest.fixture(scope="session")
 def balancer_beds() -> Iterator[dict[str, Bed]]:
     """Two hosts that are balancers and nothing else."""
-    with only("nginx") as first, only("nginx") as second:
+    with temporary(BalancerBed) as first, temporary(BalancerBed) as second:
         yield {"lb1": first, "lb2": second}
 
 
 @pytest.fixture(scope="session")
 def app_bed() -> Iterator[Bed]:
     """A host that runs programs and has no nginx."""
-    with only("supervisor") as private:
+    with temporary(AppBed) as private:
         yield private
 
 
