@@ -24,6 +24,7 @@ from typing import IO
 from tools.hosts.engine import LABEL, Engine, Record, remove, running
 from tools.hosts.place import HostsError, Place
 
+_WEIGHT = 16  # processes: what all hosts together count for against the others of a busy machine; as a group they would count for one
 LINGER = 1.0  # seconds without any use after which the engine ends: the next command may want it
 _INSIDE = 'read -r go; exec dockerd "$@" </dev/null'
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -127,6 +128,7 @@ def _private(place: Place, group: int) -> Iterator[Engine]:
     try:
         assert outer.stdin
         _join(place, network, _first_child(outer))
+        _weigh(place)
         outer.stdin.write(b"go\n")
         outer.stdin.close()
         _until(lambda: engine.docker("version", check=False).returncode == 0, outer, place.cache / "dockerd.log")
@@ -141,6 +143,16 @@ def _private(place: Place, group: int) -> Iterator[Engine]:
         outer.wait()
         sweep(place)
         shutil.rmtree(place.run, ignore_errors=True)
+
+
+def _weigh(place: Place) -> None:
+    """Give the hosts their part of the processors. Where this is not known (no controller for it), they do with less."""
+    for controller, file, value in (("cpu", "cpu.shares", 1024 * _WEIGHT), ("cpu,cpuacct", "cpu.shares", 1024 * _WEIGHT), (".", "cpu.weight", 100 * _WEIGHT)):
+        group = _CGROUPS / controller / place.name
+        with contextlib.suppress(OSError):
+            if (_CGROUPS / controller / file).exists() or (controller == "." and "cpu" in (_CGROUPS / "cgroup.subtree_control").read_text().split()):
+                group.mkdir(exist_ok=True)
+                (group / file).write_text(str(value))
 
 
 def _die_with_parent() -> None:
