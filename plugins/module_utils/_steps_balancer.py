@@ -116,10 +116,9 @@ class BalancerSteps:
                 good += healthy
                 dead += [] if healthy else [name]
         if good < need:
-            raise Refusal(
-                f"refused to take {step.member} out: {', '.join(dead) or 'nobody else'} would have to serve and does not answer "
-                f"{_health.expectation(self.wish.health).split(' within')[0]}; bluegreen_min_serving is {need}."
-            )
+            asked = _health.expectation(self.wish.health).split(" within")[0]
+            why = f"{', '.join(dead)} would have to serve and does not answer {asked}" if dead else f"{good} would serve"
+            raise Refusal(f"refused to take {step.member} out: {why}; bluegreen_min_serving is {need}.")
 
     def _ask(self, names: Sequence[str], step: Step) -> List[Tuple[str, bool]]:
         with ThreadPoolExecutor(min(_AT_ONCE, len(names))) as pool:
