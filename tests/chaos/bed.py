@@ -88,8 +88,8 @@ class ChaosBed:
         self.plays.append(play)
         return play
 
-    def release(self, release: str, moment: Callable[[str], bool] = lambda _line: False) -> Play:
-        return self.play("release", "-e", f"bluegreen_release={release}", moment=moment)
+    def release(self, release: str, *words: str, moment: Callable[[str], bool] = lambda _line: False) -> Play:
+        return self.play("release", "-e", f"bluegreen_release={release}", *words, moment=moment)
 
     def on(self, host: str, *words: str) -> Any:
         """What our script says on a host."""

@@ -104,6 +104,10 @@ class Play:
             wait_until(lambda: self.over, seconds)
         return self._process.poll()
 
+    def read(self, seconds: float = 3.0) -> None:
+        """Wait until all that it said has been read; what an orphan of its keeps open is not waited for any longer."""
+        self._reader.join(seconds)
+
     def processes(self) -> list[int]:
         """All that it started and that still runs here, connections of ssh that outlive it included."""
         found = []

@@ -116,7 +116,8 @@ class _Trial:
             if not self._good(self.bed.play("install")):
                 return
         with outcome.timed("v1"):
-            if not self._good(self.bed.release(OLD)):
+            # All at once: nobody is served yet, and it is the next release that is tested.
+            if not self._good(self.bed.release(OLD, "-e", "bluegreen_serial=100%")):
                 return
         self._watch()
         with Load(self.bed.entries) as load:
@@ -152,7 +153,7 @@ class _Trial:
     def _first_run(self) -> Damage:
         """The release with the fault in it; then all is healed."""
         case, outcome = self.case, self.outcome
-        play = self.bed.release(NEW, Moment(case.moment.step, case.moment.nth))
+        play = self.bed.release(NEW, moment=Moment(case.moment.step, case.moment.nth))
         damage = Damage()
         if case.fault != "none" and not case.is_broken:
             outcome.struck = self._await_moment(play)
