@@ -1,21 +1,29 @@
-"""``make bench`` or ``python -m bench [-n ROUNDS]``: measure, print the table, write bench/out/bench.json."""
+"""``make bench`` or ``python -m bench [-n ROUNDS] [PART ...]``: measure, print the tables, write bench/out/bench.json.
+
+swap: a slot of one host beside the stock playbook's and a bare script's. balancers: a member behind separate balancers
+beside the stock playbook's, and the remote calls it takes. hosts: 5 and 20 hosts one after the other, 50 at once.
+scale: planner and runner with 1,000 simulated members.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from tools.bed import NGINX, ROOT
 
-from . import scale
+from . import fleet, scale
 from .bed import Bed
 from .figures import WAYS, Sample, report, table
 from .servers import PYTHON, RELEASES
@@ -89,30 +97,75 @@ def measure(bed: Bed, ways: Ways, rounds: int) -> dict[str, Any]:
     return report(samples, boots, drains, versions())
 
 
+def swap(path: Path, ansible: Path, rounds: int) -> fleet.Part:
+    """One host, two slots."""
+    with Bed(path) as bed:
+        ways = Ways(bed, ansible)
+        ways.install_ours()
+        found = measure(bed, ways, rounds)
+    return found, table(found), all(found["reached"].values())
+
+
+def simulated() -> fleet.Part:
+    """Nothing is reached or missed here: it grows as it grows."""
+    found = scale.measure()
+    return found, scale.table(found), True
+
+
+# What there is to measure: rounds that count unless told otherwise, and the measuring.
+PARTS: dict[str, tuple[int, Callable[[Path, Path, int], fleet.Part]]] = {
+    "swap": (5, swap),
+    "balancers": (3, lambda path, ansible, rounds: fleet.balancers(path, ansible, rounds, say)),
+    "hosts": (1, lambda path, ansible, rounds: fleet.hosts(path, ansible, rounds, say)),
+    "scale": (1, lambda _path, _ansible, _rounds: simulated()),
+}
+
+
+def run(parts: Sequence[str], rounds: int | None) -> tuple[dict[str, Any], list[str], bool]:
+    """What bench.json holds, the tables, and whether all that is to be reached was. The first part's report is at the top."""
+    ansible = ansible_playbook()
+    found: dict[str, Any] = {}
+    lines: list[str] = []
+    reached = True
+    for name in parts:
+        usual, measuring = PARTS[name]
+        with tempfile.TemporaryDirectory(prefix="bgb-") as folder:
+            part, table_of_part, good = measuring(Path(folder), ansible, rounds or usual)
+        found |= part if name == "swap" else {name: part}
+        lines += ["", f"== {name}", *table_of_part]
+        reached = reached and good
+    return found, lines, reached
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("-n", "--rounds", type=int, default=5, help="rounds that count (default 5)")
-    rounds = parser.parse_args().rounds
-    if rounds < 1:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    usual = ", ".join(f"{rounds} of {name}" for name, (rounds, _) in PARTS.items())
+    parser.add_argument("-n", "--rounds", type=int, help=f"rounds that count (default: {usual})")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"what to measure: {', '.join(PARTS)} (default: all)")
+    given = parser.parse_args()
+    if given.rounds is not None and given.rounds < 1:
         parser.error("at least one round")
+    if set(given.parts) - set(PARTS):
+        parser.error(f"the parts are {', '.join(PARTS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    began = time.monotonic()
     try:
-        ansible = ansible_playbook()
-        with tempfile.TemporaryDirectory(prefix="bgb-") as folder, Bed(Path(folder)) as bed:
-            ways = Ways(bed, ansible)
-            ways.install_ours()
-            found = measure(bed, ways, rounds)
-        found["scale"] = scale.measure()
+        found, lines, reached = run(given.parts or list(PARTS), given.rounds)
     except KeyboardInterrupt:
         say("bench: interrupted; nothing is left behind")
         return 130
     except (RuntimeError, TimeoutError, ValueError) as error:
         say(f"bench: {error}")
         return 1
+    found["load"] = [round(average, 1) for average in os.getloadavg()]
+    lines += [
+        "",
+        f"{time.monotonic() - began:.0f} s in all; load of this machine {found['load'][0]:g} on {os.cpu_count()} cores: ratios bear it, seconds do not",
+    ]
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(found, indent=2) + "\n")
-    say("\n" + "\n".join([*scale.table(found["scale"]), "", *table(found)]) + f"\n\nwritten to {OUT.relative_to(ROOT)}")
-    return 0 if all(found["reached"].values()) else 1
+    say("\n".join(lines) + f"\n\nwritten to {OUT.relative_to(ROOT)}")
+    return 0 if reached else 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from tools.bed import NGINX, wait_until
 
 from .bed import Bed
 from .figures import Sample, ours_sample, stock_sample
-from .playbooks import finish, play, ssh_variables
+from .play import finish, play, ssh_variables
 from .servers import PYTHON, VANILLA
 
 HERE = Path(__file__).resolve().parent

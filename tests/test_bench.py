@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench.figures import FIRST_TASK, WAYS, Sample, comparison, ours_sample, report, stock_sample, summary, table, task_seconds, verdict
+from bench.fleet import hosts
+from bench.fleet_figures import PHASES, Rolling, balancers_table, growth, is_cheap, is_short_of_words, our_rolling, phases, stock_rolling
+from bench.fleet_figures import comparison as comparison_of_fleets
 
 BOOT = 0.5
 SAMPLES = {
@@ -133,3 +139,74 @@ def test_a_missed_reach_is_said_in_words() -> None:
     found["reached"]["slot"] = False
 
     assert verdict(found)[0].startswith("MISSED: a slot over ssh costs 0.125 of the stock playbook's")
+
+
+def _walk(checks: list[float], calls: int, seconds: float = 4.0) -> dict[str, Any]:
+    events = [{**_event(f"app{number}/main", "check", 0.1), "start": start} for number, start in enumerate(checks)]
+    swap = {"walks": {}, "events": events, "reloads": 0, "calls": calls, "seconds": seconds}
+    return {"tasks": [["Take the lock", 0.0], ["Swap the release in", 1.0], ["Release the lock", 7.0]], "end": 7.5, "swap": swap}
+
+
+def test_a_further_member_of_ours_lasts_from_one_health_check_to_the_next() -> None:
+    sample = our_rolling(_walk([10.0, 11.0, 12.5, 13.0], calls=9), members=4, release=9.0)
+
+    assert sample == Rolling(member=1.0, share=1.5, release=9.0, calls=9)
+
+
+def test_a_further_member_of_the_stock_playbook_is_one_behind_the_first() -> None:
+    starts = [["Swap slot", 0.0], [FIRST_TASK, 1.0], ["Stop program", 3.0], [FIRST_TASK, 8.0], ["Stop program", 9.0], [FIRST_TASK, 11.0]]
+
+    sample = stock_rolling({"tasks": starts, "end": 15.0}, members=3, release=16.0)
+
+    assert sample == Rolling(member=3.5, share=pytest.approx(14 / 3), release=16.0)
+
+
+@pytest.mark.parametrize("rolling", [lambda: our_rolling(_walk([1.0], calls=2), 2, 3.0), lambda: stock_rolling({"tasks": [], "end": 1.0}, 2, 3.0)])
+def test_a_run_that_did_not_walk_every_member_is_no_sample(rolling: Any) -> None:
+    with pytest.raises(ValueError, match="members, not 2"):
+        rolling()
+
+
+def test_the_seconds_of_a_release_are_told_by_phase() -> None:
+    found = phases(_walk([1.0], calls=2), PHASES)
+
+    assert found == {"preflight": 0, "lock": 1.0, "stage": 0, "swap": 6.0, "unlock": 0.5, "rest": 0}
+
+
+def _case(ours: Rolling, balancers: int = 1) -> dict[str, Any]:
+    stock = Rolling(4.5, 5.0, 20.0, reloads=4)
+    return {**comparison_of_fleets({"stock": [stock], "ours": [ours]}, BOOT), "members": 3, "balancers": balancers}
+
+
+@pytest.mark.parametrize(
+    ("ours", "cheap", "few"),
+    [
+        (Rolling(1.3, 2.0, 9.0, calls=7), True, True),  # a fifth, without the boot; two calls a member and one at the end
+        (Rolling(1.4, 2.0, 9.0, calls=7), False, True),  # dearer than a fifth
+        (Rolling(1.0, 2.0, 9.0, calls=7, reloads=1), False, True),  # one reload
+        (Rolling(1.0, 2.0, 9.0, calls=8), True, False),  # one call too many
+    ],
+)
+def test_a_member_behind_separate_balancers_is_to_cost_a_fifth_and_few_calls(ours: Rolling, cheap: bool, few: bool) -> None:
+    cases = {"1 balancer, 1 slot": _case(ours)}
+
+    lines = balancers_table(cases, BOOT, rounds=1)
+
+    assert [line.partition(":")[0] for line in lines[-2:]] == ["reached" if good else "MISSED" for good in (cheap, few)]
+    assert (is_cheap(cases), is_short_of_words(cases)) == (cheap, few)
+
+
+def test_growth_is_told_by_the_host_and_by_what_is_there_once() -> None:
+    assert growth([5, 20], [3.0, 10.5]) == (0.5, 0.5)
+
+
+def test_each_part_that_needs_no_stock_playbook_runs_in_a_tiny_size() -> None:
+    """community.general, which the stock playbook needs, is in an environment that only the bench itself makes."""
+    said: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="bgb-") as folder:  # a short path: there are sockets in it
+        found, lines, reached = hosts(Path(folder), Path(sys.executable).parent / "ansible-playbook", 1, said.append, sizes=(2,), staged=2, files=3)
+
+    assert found["releases"][2][0]["calls"] == 2 * 2 + 1  # two a member and one at the end
+    assert found["staged"]["phases"]["stage"] > 0
+    assert any(line.startswith("2 hosts at once") for line in lines)
+    assert reached

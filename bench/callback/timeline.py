@@ -38,7 +38,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]  # ansible has no type
     def v2_runner_on_ok(self, result: Any) -> None:
         answer = result.result if hasattr(result, "result") else result._result
         if "walks" in answer:
-            self._swap = {key: answer[key] for key in ("events", "walks", "reloads", "members", "seconds")}
+            self._swap = {key: answer[key] for key in ("events", "walks", "reloads", "members", "seconds", "calls")}
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         with open(os.environ["BENCH_TIMELINE"], "w", encoding="utf-8") as file:
