@@ -64,10 +64,6 @@ calls:
   description: Remote calls of the walk, waits included.
   type: int
   returned: always
-looked:
-  description: The seconds of the first look at all hosts.
-  type: float
-  returned: always
 lost:
   description: The hosts that were lost on the way, and how.
   type: dict

@@ -28,7 +28,6 @@ class Result:
     returned: list[str] = field(default_factory=list)
     planned: list[Step] = field(default_factory=list)
     calls: int = 0
-    looked: float = 0.0  # seconds of the first look at all hosts
     walks: dict[str, float] = field(default_factory=dict)  # seconds by host, as the controller waited for it
 
     @property

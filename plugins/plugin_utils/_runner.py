@@ -149,7 +149,6 @@ class _Run:
     def observe(self) -> bool:
         """Look at every host at once; whether all of them answered. One that did not is lost before anything was changed."""
         self.proceed()
-        began = time.monotonic()
 
         def look(wish: Wish) -> HostState | str:
             try:
@@ -164,7 +163,6 @@ class _Run:
                 self.result.states[wish.host] = state
             else:
                 self.result.lost[wish.host] = state
-        self.result.looked = round(time.monotonic() - began, 3)
         self.result.began = dict(self.result.states)
         self.before, self.world = World(self.wishes, self.result.states.values()), World(self.wishes, self.result.states.values())
         for line in table(self.result.states, self.wishes):
