@@ -132,7 +132,6 @@ def _report(done: _runner.Result) -> dict[str, Any]:
         "members": members,
         "reloads": done.reloads,
         "calls": done.calls,
-        "looked": done.looked,
         "walks": done.walks,
     }
 
