@@ -331,3 +331,25 @@ def test_a_release_walks_through_hosts_behind_two_balancers_and_loses_no_request
     assert {app.releases()[slot] for app, slot in zip(fleet.apps.values(), ("blue", "green"), strict=True)} == {"v2"}
     assert all(lb.serving() == {"blue", "green"} for lb in fleet.balancers.values())
     assert not fleet.swap("v2").changed
+
+
+def expect(fleet: Fleet, release: str) -> None:
+    """From now on, a member is right whose health page names this release."""
+    for shop in fleet.hosts.values():
+        shop.wish = altered(shop.wish, health={"body": f'"{release}"'})
+
+
+def test_a_health_page_that_names_the_release_neither_blocks_a_release_behind_balancers_nor_its_put_back(fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(boot_timeout=5.0)
+    fleet.install()
+    for release in ("v1", "v2"):
+        expect(fleet, release)
+        done = fleet.swap(release)
+        assert done.ok, _runner.message(done, [app.wish for app in fleet.apps.values()])
+    expect(fleet, "never said")
+    seen = fleet.apps["app1"].state("v3").slots["blue"]
+    assert seen.healthy and seen.expected["body"] == '"v2"'
+    done = fleet.swap("v3")
+    assert [(failure.member, failure.step) for failure in done.failures] == [("app1/blue", "check")]
+    assert {release for app in fleet.apps.values() for release in app.releases().values()} == {"v2"}
+    assert fleet.lb.serving() == {"blue", "green"}
