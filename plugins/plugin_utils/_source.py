@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import fnmatch
 import hashlib
 import os
@@ -54,6 +55,18 @@ def pack(directory: Path, exclude: Iterable[str], to: Path) -> None:
     with tarfile.open(to, "w:gz", compresslevel=1) as tar:
         for path in entries(directory, exclude):
             tar.add(path, str(path.relative_to(directory)), recursive=False, filter=_nobody)
+
+
+def packed(directory: Path, exclude: Iterable[str], digest: str, folder: Path) -> Path:
+    """The archive of the directory with this digest. ``folder`` is shared by a run's workers, one a host: the first packs it, the others find it."""
+    archive = folder / f"bluegreen-{digest.rpartition(':')[2]}.tar.gz"
+    with open(f"{archive}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not archive.exists():
+            draft = Path(f"{archive}.draft")
+            pack(directory, exclude, draft)
+            draft.replace(archive)
+    return archive
 
 
 def _nobody(entry: tarfile.TarInfo) -> tarfile.TarInfo:
