@@ -64,13 +64,11 @@ class ActionModule(ActionBase):
                 archive = f"{folder}/release.tar.gz"
                 _source.pack(Path(local), resolved.source.exclude, Path(archive))
                 local = archive
-            place = self._make_tmp_path()
-            try:
-                remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
-                self._fixup_perms2([place, remote])
-                return self._call({**arguments, "source": {**source, "path": remote}}, variables)
-            finally:
-                self._remove_tmp_path(place)
+            # Without pipelining the first call has made one, which a second would make forgotten. Ansible removes it when the action ends.
+            place = self._connection._shell.tmpdir or self._make_tmp_path()
+            remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
+            self._fixup_perms2([place, remote])
+            return self._call({**arguments, "source": {**source, "path": remote}}, variables)
 
     def _call(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("hotswap.bluegreen.stage", arguments, task_vars=variables)

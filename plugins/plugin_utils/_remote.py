@@ -90,7 +90,7 @@ class Hosts:
             return [job() for job in jobs]
         with ThreadPoolExecutor(min(_THREADS, len(jobs))) as pool:
             # ansible-core 2.19 and later keep their templating state in context variables: each thread needs a copy.
-            running = [pool.submit(contextvars.copy_context().run, job) for job in jobs]
+            running = [pool.submit(contextvars.copy_context().run, _apart, job) for job in jobs]
         return [job.result() for job in running]
 
     def _steps(self, wish: Wish, steps: Sequence[Step]) -> Answer:
@@ -123,3 +123,15 @@ def _words(result: Mapping[str, Any]) -> str:
     """Why a module failed. Where it could not even be started, that is not in its message but in what the host said."""
     found = (str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "module_stdout"))
     return "\n".join(filter(None, found)) or str(result.get("exception") or "the module failed without a word")
+
+
+def _apart(job: Callable[[], T]) -> T:
+    """The job in a thread's own copy of the context, with what cannot be shared made anew.
+
+    Of one variable a copy has the same object, a stack: two threads that template at the same time would take each
+    other's entries from it ("Out-of-order context deactivation").
+    """
+    for variable, value in contextvars.copy_context().items():
+        if variable.name == "AnsibleAccessContext":
+            variable.set(type(value)())
+    return job()

@@ -1,4 +1,4 @@
-"""A small service for the scenarios: tells its release and slot; BOOT_SECONDS delays its start, CRASH ends it."""
+"""A small service for the scenarios: tells its release and slot; ADDRESS is where it listens, BOOT_SECONDS delays its start, CRASH ends it."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+ThreadingHTTPServer((os.environ.get("ADDRESS", "127.0.0.1"), int(os.environ["PORT"])), Handler).serve_forever()
