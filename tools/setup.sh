@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 mkdir -p build
 
 tools/apt.sh "$@"
+mkdir -p build/collections/ansible_collections/hotswap # on this collections path, the checkout is hotswap.bluegreen
+[ -e build/collections/ansible_collections/hotswap/bluegreen ] || ln -sfn "$PWD" build/collections/ansible_collections/hotswap/bluegreen
 
 wanted=$( (cat requirements-dev.txt; python3 --version) | sha256sum | cut -d' ' -f1)
 (
