@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive
@@ -59,16 +59,13 @@ class ActionModule(ActionBase):
             return answer
         building = ", building it" if resolved.build else ""
         self._display.display(f"{resolved.wish.host}: sending release {resolved.wish.release}{building}, copying it to each slot …")
-        with tempfile.TemporaryDirectory(prefix="bluegreen-") as folder:
-            if resolved.source.directory:
-                archive = f"{folder}/release.tar.gz"
-                _source.pack(Path(local), resolved.source.exclude, Path(archive))
-                local = archive
-            # Without pipelining the first call has made one, which a second would make forgotten. Ansible removes it when the action ends.
-            place = self._connection._shell.tmpdir or self._make_tmp_path()
-            remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
-            self._fixup_perms2([place, remote])
-            return self._call({**arguments, "source": {**source, "path": remote}}, variables)
+        if resolved.source.directory:  # ansible-playbook makes that directory, all its workers know it, and it goes when the run ends
+            local = str(_source.packed(Path(local), resolved.source.exclude, source["digest"], Path(C.DEFAULT_LOCAL_TMP)))
+        # Without pipelining the first call has made one, which a second would make forgotten. Ansible removes it when the action ends.
+        place = self._connection._shell.tmpdir or self._make_tmp_path()
+        remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
+        self._fixup_perms2([place, remote])
+        return self._call({**arguments, "source": {**source, "path": remote}}, variables)
 
     def _call(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("hotswap.bluegreen.stage", arguments, task_vars=variables)
