@@ -31,7 +31,10 @@ class ActionModule(ActionBase):
             _task.refuse_keywords(self, "swap")
             later = _is_later(self._task.args.get("verdict", "now"))
             fleet = _fleet.of(self, variables)
+            _refuse_failed(fleet, variables)
         except Refusal as error:
+            if _task.lock(variables).get("until") == "swap":
+                _lease.release(self, variables, _task.lock(variables))
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         for host, why in fleet.topology.absent.items():
             self._display.warning(f"{host} is left out: {why} (bluegreen_balancers_absent)")
@@ -86,6 +89,13 @@ class ActionModule(ActionBase):
                 self._display.display(line)
 
         return tell
+
+
+def _refuse_failed(fleet: _fleet.Fleet, variables: dict[str, Any]) -> None:
+    """:class:`Refusal` if a host has failed before: the play goes on without it, unless any_errors_fatal ends it (ansible-core 2.16 goes on even then)."""
+    gone = [host for host in variables["ansible_play_hosts_all"] if host in fleet.topology.hosts and host not in variables["ansible_play_hosts"]]
+    if gone:
+        raise Refusal(f"{', '.join(gone)} failed in an earlier task of this play, so no host is swapped. Mend the cause, then run the same command again.")
 
 
 def _is_later(when: Any) -> bool:

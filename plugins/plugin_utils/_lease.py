@@ -69,9 +69,13 @@ def _wait(holder: Holder, mine: int, patience: float, say: Callable[[str], Any])
     deadline, told = time.monotonic() + patience, (0, 0.0)
     while True:
         answer = holder.ask("held", token=mine)
-        if answer["held_by"] and _owner.is_gone(answer["lease"]["owner"], holder.owner):
-            say(f"the run that has the lock of {service} is gone, it is taken over: {answer['held_by']}")
-            answer = holder.ask("held", dead=answer["lease"]["token"])
+        if answer["held_by"]:
+            owner, token = answer["lease"]["owner"], answer["lease"]["token"]
+            if _owner.is_gone(owner, holder.owner):
+                say(f"the run that has the lock of {service} is gone, it is taken over: {answer['held_by']}")
+                answer = holder.ask("held", dead=token)
+            elif _owner.is_same(owner, holder.owner):  # an earlier play of it, whose facts this one does not see
+                answer = holder.ask("held", dead=token)
         if not answer["held_by"]:
             return dict(answer["lease"])
         left = deadline - time.monotonic()

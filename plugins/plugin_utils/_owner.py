@@ -39,6 +39,11 @@ def place() -> str:
         return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
+def is_same(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
+    """Whether the owner of a lease is this very run."""
+    return bool(holder.get("place")) and all(holder.get(key) == mine[key] for key in ("place", "pid", "started"))
+
+
 def is_gone(holder: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     """Whether the owner of a lease was a process of this very place that is no more. False wherever that cannot be known."""
     if not holder.get("place") or holder["place"] != mine["place"]:

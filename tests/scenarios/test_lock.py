@@ -299,6 +299,16 @@ def test_a_stage_that_fails_on_one_host_in_a_play_of_the_users_own_releases_the_
     assert [plays.pids(bed) for bed in fleet.hosts.values()] == before
 
 
+def test_no_host_is_swapped_if_one_has_failed_to_stage_and_the_play_goes_on(fleet: Fleet) -> None:
+    before = [plays.pids(bed) for bed in fleet.hosts.values()]
+    tasks = ({"hotswap.bluegreen.lock": {"until": "swap"}}, {"hotswap.bluegreen.stage": {}}, {"name": "Swap", "hotswap.bluegreen.swap": {}})
+    failed = fleet.run(own_play(fleet, PREFLIGHT, *tasks), release="bad3", build="test {{ inventory_hostname }} = app1")
+    assert failed.returncode != 0
+    assert "app2 failed in an earlier task of this play, so no host is swapped" in plays.failures(failed)["Swap"]
+    assert fleet.is_free
+    assert [plays.pids(bed) for bed in fleet.hosts.values()] == before
+
+
 def lost_between(tasks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """app2 is there when it is looked at, and gone when it is to be told of the lock."""
     return [PREFLIGHT, {"ansible.builtin.set_fact": NOBODY_ANSWERS, "when": "inventory_hostname == 'app2'"}, *tasks]
@@ -334,14 +344,20 @@ def test_a_host_outside_of_the_limit_that_cannot_be_told_is_only_warned_about(fl
 
 
 def test_a_run_takes_its_own_lock_again(fleet: Fleet) -> None:
-    """A play that holds the lock from its beginning and uses the role, which takes it: it is one run."""
-    book = own_play(
-        fleet, PREFLIGHT, {"hotswap.bluegreen.lock": {"reason": "outer"}}, {"hotswap.bluegreen.lock": {"reason": "inner"}},
-        {"hotswap.bluegreen.lock": {"state": "extended", "seconds": 5000}}, {"hotswap.bluegreen.lock": {"state": "seen"}, "register": "seen"},
-        {"ansible.builtin.debug": {"var": "seen.held_by"}}, {"hotswap.bluegreen.lock": {"state": "released"}},
-    )  # fmt: skip
+    """A play that holds the lock from its beginning and uses the role, which takes it: it is one run. So is one whose facts were cleared."""
+    again = [
+        {"hotswap.bluegreen.lock": {"reason": "outer"}},
+        {"hotswap.bluegreen.lock": {"reason": "inner"}},
+        {"hotswap.bluegreen.lock": {"state": "extended", "seconds": 5000}},
+        {"hotswap.bluegreen.lock": {"state": "seen"}},
+        {"ansible.builtin.meta": "clear_facts"},
+        PREFLIGHT,
+        {"hotswap.bluegreen.lock": {"reason": "without facts"}},
+        {"hotswap.bluegreen.lock": {"state": "released"}},
+    ]
     before = fleet.lease["token"]
-    result = fleet.run(book, release="v3")
+    result = fleet.run(own_play(fleet, PREFLIGHT, *again), "--limit", "app1", release="v3")
     assert result.returncode == 0
-    assert re.search(r"seen.held_by.*, outer, since .*\(in 83 min\)", result.stdout)
-    assert fleet.lease["token"] == before + 1 and fleet.is_free
+    assert re.search(r"the lock is held: .*, outer, since .*\(in 83 min\)", result.stdout)
+    assert (fleet.lease["token"], fleet.lease["reason"]) == (before + 2, "without facts")
+    assert fleet.is_free

@@ -36,6 +36,14 @@ def test_a_run_whose_process_is_there_is_not_gone(mine: dict[str, Any], other: t
     assert not _owner.is_gone(mine, mine)
 
 
+def test_a_run_is_itself_and_no_other(mine: dict[str, Any], other: tuple[dict[str, Any], subprocess.Popen[bytes]]) -> None:
+    assert _owner.is_same(mine, mine)
+    assert not _owner.is_same(other[0], mine)
+    for elsewhere in ({"place": "another"}, {"started": 1}, {"pid": 1}):
+        assert not _owner.is_same({**mine, **elsewhere}, mine)
+    assert not _owner.is_same({"place": ""}, {**mine, "place": ""})
+
+
 def test_a_run_whose_process_has_ended_is_gone(mine: dict[str, Any], other: tuple[dict[str, Any], subprocess.Popen[bytes]]) -> None:
     end(other[1])
     assert _owner.is_gone(other[0], mine)
