@@ -28,7 +28,7 @@ __all__ = [
     "Round",
     "Target",
     "as_it_had",
-    "as_it_was",
+    "as_it_is",
     "batches",
     "course",
     "declared_first",
@@ -233,14 +233,12 @@ def _only_out(part: Round) -> Round:
     return {host: steps for host, steps in kept.items() if steps}
 
 
-def as_it_was(wish: Wish, member: Member, before: World, world: World) -> Target | None:
-    """The member with the process it has, on the balancers that served it; None if this run has worked on it."""
-    was, now = before.slot(member), world.slot(member)
-    same = now.pid == was.pid or now.release == was.release != wish.release
-    if not same or now.current != was.current or (now.running and now.state not in ("RUNNING", "STARTING")):
+def as_it_is(wish: Wish, member: Member, world: World, onto: tuple[str, ...]) -> Target | None:
+    """The member with the process it has, again on these balancers if it is healthy; None if that is one of the wished release that is not."""
+    slot = world.slot(member)
+    if slot.release == wish.release and not slot.healthy:
         return None
-    onto = tuple(name for name in wish.balancers if now.healthy and before.serves(name, member.id))
-    return Target(wish, member, now.release, onto, restore=True, keep=True)
+    return Target(wish, member, slot.release, onto if slot.healthy else (), restore=True, keep=True)
 
 
 def as_it_had(wish: Wish, member: Member, before: World) -> Target:

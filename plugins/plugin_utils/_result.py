@@ -121,7 +121,7 @@ def _lost_text(host: str, why: str, result: Result, wishes: Mapping[str, Wish]) 
     if not result.changed:
         return f"{why}\nNothing was changed."
     if wishes[host].members:
-        return f"{why}\nThe spread ended there; the others were not touched. Its members were last seen as listed below."
+        return f"{why}\nThe spread ended there, and no other member was begun. Its members were last seen as listed below."
     serving = result.states[host].balancer
     names = ", ".join(serving.serving) if serving else "not known"
     return f"{why}\nNo member that it may still serve was stopped. When it was last seen, it served: {names}."

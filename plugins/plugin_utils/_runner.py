@@ -140,6 +140,8 @@ class _Run:
         self._tell = tell
         self._lock = threading.Lock()
         self._spread = True  # False from the first failure on
+        self._out: set[tuple[str, str]] = set()  # (balancer, member): taken out by this run, and not back yet
+        self._worked_on: set[str] = set()  # members whose process or release this run has changed, or tried to
         self._carried: _planner.Round = {}  # the last round of the batch before: it goes with the first one of the next
 
     def tell(self, item: Event | Step | str) -> None:
@@ -247,7 +249,7 @@ class _Run:
                 self.proceed()
                 self.tell(left[0])
                 answer = self.remote.walk(wish, [self._informed(step) for step in left])
-                self._note(host, answer)
+                self._note(host, left, answer)
                 waiting = answer.waiting
                 if answer.failure or not waiting:
                     return
@@ -279,18 +281,30 @@ class _Run:
             return replace(step, expected=world.expected(host))
         return replace(step, expected=world.expected(host, step.members)) if step.name == "enable" else step
 
-    def _note(self, host: str, answer: Answer) -> None:
+    def _note(self, host: str, steps: Sequence[Step], answer: Answer) -> None:
         for event in answer.events:
             self.tell(event)
+        members = {(step.name, step.member): step.members for step in steps}
         with self._lock:
             self.result.calls += 1
             self.result.states[host] = answer.state
             kept = [event for event in answer.events if event.outcome != "waiting"]
             self.result.events += kept
             self.result.changed = self.result.changed or any(event.outcome in ("ok", "overtime") for event in kept)
+            for event in answer.events:
+                self._remember(host, event, members.get((event.step, event.member), ()))
             if answer.failure:
                 self.result.failures.append(answer.failure)
                 self._spread = False
+
+    def _remember(self, host: str, event: Event, members: Sequence[str]) -> None:
+        """What this run has done and may have to take back."""
+        if event.step in ("stop", "point", "start"):
+            self._worked_on.update(members)
+        elif event.step == "switch" and event.outcome == "ok":
+            self._out.update((host, member) for member in members)
+        elif event.step == "enable" and event.outcome == "ok":
+            self._out.difference_update((host, member) for member in members)
 
     # After a failure.
 
@@ -323,11 +337,17 @@ class _Run:
         host, _, slot = member.partition("/")
         return self.wishes[host], self.wishes[host].member(slot)
 
-    def _complete(self, member: str) -> None:
-        """Let a member of a broken-off batch serve that nobody has worked on yet, or that is right."""
+    def _as_it_is(self, member: str) -> _planner.Target | None:
+        """The member with the process it has, where this run took it out; None if this run has worked on it, or it is not right."""
         wish, found = self._of(member)
-        target = _planner.as_it_was(wish, found, self.before, self.world)
-        if target is None and _planner.runs_as_wished(wish, self.world.slot(found)):
+        onto = tuple(name for name in wish.balancers if (name, member) in self._out)
+        return None if member in self._worked_on else _planner.as_it_is(wish, found, self.world, onto)
+
+    def _complete(self, member: str) -> None:
+        """Let a member of a broken-off batch serve that this run has not worked on yet, or that is right."""
+        wish, found = self._of(member)
+        target = self._as_it_is(member)
+        if target is None and _planner.runs_as_wished(wish, self.world.slot(found)) and self.world.answers(member):
             target = _planner.Target(wish, found, wish.release, wish.balancers)
         if target:
             self._put(_planner.put(target, self.world))
@@ -335,16 +355,15 @@ class _Run:
     def _back(self, member: str, failed: bool = False) -> bool:
         """Bring a member back to the release it had; whether that went well. Only one that failed is left with none."""
         wish, found = self._of(member)
-        target = _planner.as_it_was(wish, found, self.before, self.world)
-        if target is None:
-            target = _planner.as_it_had(wish, found, self.before)
-            if not failed and (target.release is None or _planner.was_swapped_before(wish, self.before.slot(found))):
-                return True
+        had = _planner.as_it_had(wish, found, self.before)
+        if not failed and (member not in self._worked_on or had.release is None or _planner.was_swapped_before(wish, self.before.slot(found))):
+            return True
+        target = self._as_it_is(member) or had
         rounds = _planner.put(target, self.world)
         if isinstance(rounds, _planner.Batch) and not rounds.rounds:
             return True
-        had = f"release {target.release}" if target.release else "no release (it had none)"
-        self.tell(f"{member}: {'failed, ' if failed else ''}going back to {had}")
+        words = f"release {target.release}" if target.release else "no release (it had none)"
+        self.tell(f"{member}: {'failed, ' if failed else ''}going back to {words}")
         if not self._put(rounds):
             return False
         self.result.returned.append(member)

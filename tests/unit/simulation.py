@@ -146,7 +146,8 @@ class Faults:
     ``fail``: (member, step) fails once. ``refuses``: (balancer, member) is never enabled. ``lost``: (host, call): the host
     answers no call from that one on, counted over all hosts; ``late``: it still does that call, and only its answer is
     lost. ``refusal``: (host, call): that call to the host cannot be done. ``dies``: (member, step): its process ends
-    after so many steps. ``cut_after``: the run is killed after so many steps.
+    after so many steps. ``restless`` members end whenever they are enabled. ``person``: (balancer, member, step): after so
+    many steps somebody takes the member out by hand, if that is allowed. ``cut_after``: the run is killed after so many steps.
     """
 
     bad: set[tuple[str, str]] = field(default_factory=set)
@@ -156,6 +157,8 @@ class Faults:
     late: bool = False
     refusal: tuple[str, int] | None = None
     dies: tuple[str, int] | None = None
+    restless: set[str] = field(default_factory=set)
+    person: tuple[str, str, int] | None = None
     cut_after: int | None = None
 
 
@@ -299,6 +302,14 @@ class Fleet:
             self.slot(self.faults.dies[0]).dies()
             self.watch.disturbed = True
             self.faults.dies = None
+        if self.faults.person and len(self.done) >= self.faults.person[2]:
+            balancer, member, _ = self.faults.person
+            pools = self._nginx(self.hosts[balancer])
+            if member in pools.serving and not self._misses(self.hosts[balancer], [member]):
+                pools.declare([[other for other in pools.serving if other != member]])
+                pools.move([member])
+                self.watch.disturbed = True
+            self.faults.person = None
 
     # The invariants that hold for every step.
 
@@ -317,6 +328,8 @@ class Fleet:
         if watch.over and strangers and not sent:
             raise Broken(f"{step} after a failure: {strangers} had not been begun, and the first failure stops the spread")
         watch.begun.update(step.members)
+        if step.name in ("stop", "point", "start") and not step.restore:
+            watch.replaced.add(step.members[0])
         if step.restore and step.name in ("stop", "point", "start"):
             self._must_be_rolled_back_rightly(step)
 
@@ -369,28 +382,37 @@ class Fleet:
             raise Broken(f"{step}: a reload for nothing")
         pools.declare(step.pools)
 
+    def _misses(self, here: Host, leaving: Collection[str]) -> bool:
+        """Whether the balancer would have too few without these; who does not answer is not missed."""
+        stay = (member for member in self._nginx(here).serving if member not in leaving)
+        need = here.wish.min_serving
+        missed = any(self.slot(member).answers for member in leaving)
+        return missed and sum(1 for _ in itertools.islice((1 for member in stay if self.slot(member).answers), need)) < need
+
     def _switch(self, step: Step, here: Host) -> tuple[str, str] | None:
         pools = self._nginx(here)
-        stay = (member for member in pools.serving if member not in step.members)
-        if any(self.slot(member).answers for member in step.members):
-            need = here.wish.min_serving
-            if sum(1 for _ in itertools.islice((1 for member in stay if self.slot(member).answers), need)) < need:
-                if self.watch.disturbed:
-                    return (step.members[0] if len(step.members) == 1 else "", "those who would stay do not answer")
-                raise Broken(f"{step} undercuts min_serving")
+        if self._misses(here, step.members):
+            if self.watch.disturbed:
+                return (step.members[0] if step.members[0].startswith(f"{step.host}/") else "", "those who would stay do not answer")
+            raise Broken(f"{step} undercuts min_serving")
         if self.watching:
-            if not set(step.members) <= pools.serving.keys():
+            if not set(step.members) <= pools.serving.keys() and not self.watch.disturbed:
                 raise Broken(f"{step}: {step.members} are not all served")
             self._must_know_answers(step, [member for member in pools.serving if member not in step.members])
-        if not pools.move(step.members):
-            raise Broken(f"{step}: the pool is not declared")
+        self._move(step, pools, [member for member in step.members if member in pools.serving])
         away = self.watch.away.setdefault(step.host, {})
         away.update(dict.fromkeys(step.members))
-        out = {member.partition("/")[0] for member in away}
+        out = {member.partition("/")[0] for member in away if member not in self.watch.failed and (member in self.watch.replaced or self.slot(member).answers)}
         self.watch.widest = max(self.watch.widest, len(out))
         if len(out) > self.width:
             raise Broken(f"{step}: {sorted(out)} are out at the same time, {self.width} may be")
         return None
+
+    def _move(self, step: Step, pools: Pools, members: Sequence[str]) -> None:
+        if self.watch.disturbed:  # the balancer declares on the spot what nobody could foresee
+            pools.declare([tuple(pools.serving.keys() ^ set(members))])
+        if not pools.move(members):
+            raise Broken(f"{step}: the pool is not declared")
 
     def _must_know_answers(self, step: Step, members: Collection[str]) -> None:
         """Another host's member on another release is asked for that release's answer, or it would be taken for dead."""
@@ -419,8 +441,6 @@ class Fleet:
         if slot.running and any(slot.connections.values()):
             raise Broken(f"{step}: it has connections from {sorted(slot.connections)}")
         slot.running, slot.fatal, slot.healthy = None, False, False
-        if not step.restore:
-            self.watch.replaced.add(step.members[0])
 
     def _point(self, step: Step, _here: Host) -> None:
         slot = self.slot(step.members[0])
@@ -440,8 +460,6 @@ class Fleet:
             raise Broken(f"{step}: it runs already")
         slot.running, slot.healthy, slot.uptime, slot.pid = slot.current, False, 0.0, next(_pids)
         slot.connections.clear()
-        if not step.restore:
-            self.watch.replaced.add(step.members[0])
 
     def _check(self, step: Step, here: Host) -> tuple[str, str] | None:
         member = step.members[0]
@@ -475,13 +493,15 @@ class Fleet:
             if member in pools.serving:
                 raise Broken(f"{step}: {member} is served already")
         self._must_know_answers(step, step.members)
-        if not pools.move(step.members):
-            raise Broken(f"{step}: the pool is not declared")
+        self._move(step, pools, step.members)
         for member in step.members:
             self.slot(member).connections[step.host] = 1
             self.watch.away.get(step.host, {}).pop(member, None)
             if step.host in (member.partition("/")[0],) and not here.wish.others:
                 self.slot(member).marks[step.release] = "good"
+            if member in self.faults.restless:
+                self.slot(member).dies()
+                self.watch.disturbed = True
         return None
 
 

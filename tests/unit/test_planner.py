@@ -258,6 +258,15 @@ def test_a_dead_host_costs_no_capacity() -> None:
     assert members_in_order(there) == ["app2/main", "app1/main"]
 
 
+def test_a_member_that_falls_again_and_again_is_not_swapped_again_and_again() -> None:
+    there = fleet({"app1": two_slots(), "app2": two_slots()}, min_serving=0)
+    there.faults.restless = {"app1/green"}
+    result = run(there)
+    assert names(there, "app1/green").count("start") == 1
+    assert result.blocked.startswith("app1/green was swapped and is not as wished again: no release running, supervisor says FATAL")
+    assert result.blocked_on == "app1" and releases(there)["app2/green"] == OLD
+
+
 # Balancers of their own.
 
 
@@ -439,6 +448,16 @@ def test_a_failed_member_only_leaves_the_other_balancers_while_one_cannot_be_ask
     assert result.lost and result.failures
 
 
+def test_a_member_that_a_person_took_out_meanwhile_is_not_missed_twice() -> None:
+    """Both obey min_serving on the balancer itself: the run's next member is refused there, and nobody is stopped."""
+    there = behind("lb1", hosts=3, min_serving=2)
+    there.faults.person = ("lb1", "app3/main", 7)
+    result = run(there)
+    assert [failure.seen for failure in result.failures] == ["those who would stay do not answer"]
+    assert releases(there) == {"app1/main": NEW, "app2/main": OLD, "app3/main": OLD}
+    assert there.serving("lb1") == {"app1/main", "app2/main"}
+
+
 def test_a_module_that_cannot_work_on_a_host_ends_the_spread_like_a_loss() -> None:
     there = behind("lb1")
     there.faults.refusal = ("app2", 3)
@@ -523,15 +542,13 @@ def faults(draw: st.DrawFn, there: Fleet) -> Faults:
         late=draw(st.booleans()),
         refusal=draw(st.none() | st.tuples(hosts, calls)),
         dies=draw(st.none() | st.tuples(members, st.integers(1, 30))),
+        restless=draw(st.sets(members, max_size=1)),
+        person=draw(st.none() | st.sampled_from(pairs).flatmap(lambda pair: st.tuples(st.just(pair[0]), st.just(pair[1].id), st.integers(1, 30)))),
     )
     for member, release in found.bad:  # what is broken now is not healthy now
         slot = there.slot(member)
         if slot.running == release or (slot.running == NEW and not slot.pending and release.startswith(NEW)):
             slot.healthy = False
-    for name, member in found.refuses:
-        pools = there.hosts[name].pools
-        if pools and member in pools.serving:
-            pass  # it serves it now, and will not again
     return found
 
 
