@@ -47,6 +47,7 @@ class ChaosBed:
             "bluegreen_serial": case.serial,
             "bluegreen_on_failure": case.on_failure,
             "bluegreen_boot_timeout": 8 if case.fault == "release is ill" else 30,  # an ill one is given all of it
+            "bluegreen_health_timeout": 8,  # the machine may have much else to do
             # One that stops abruptly has nothing but the drain; one that finishes its work is cut short on purpose.
             "bluegreen_drain_timeout": 12 if case.stop == "abrupt" else 1.5,
             "bluegreen_server_name": "shop.test",
