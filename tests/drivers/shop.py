@@ -164,6 +164,8 @@ class InProcess:
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> _runner.Answer:
         self.calls += 1
+        if any(step.restore for step in steps):  # a test lets a release fail early; what is put back may take its time on a busy machine
+            wish = replace(wish, boot_timeout=max(wish.boot_timeout, 30.0))
         done = _steps.run(passed(Wish, wish), self.clients.get(wish.host), [passed(Step, step) for step in steps], self.seconds)
         waiting = passed(Step, done.waiting) if done.waiting else None
         return _runner.Answer(state_of(done.state), done.events, waiting, done.failure)

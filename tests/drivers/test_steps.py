@@ -414,9 +414,9 @@ def test_a_release_on_the_wrong_port_is_told_which_port_it_listens_on(make_shop:
 
 
 def test_a_release_that_crashes_at_its_start_is_put_back_and_its_last_words_are_shown(make_shop: MakeShop) -> None:
-    # startsecs as by default: supervisor tries four times and says FATAL.
-    shop = make_shop(boot_timeout=30.0).released("v1")
-    shop.wish = altered(shop.wish, program={"start_seconds": 1})
+    # With startsecs, supervisor tries four times and says FATAL.
+    shop = make_shop(boot_timeout=60.0).released("v1")
+    shop.wish = altered(shop.wish, program={"start_seconds": 10})
     done = shop.swap("v2", FAULT="crash")
     assert (done.failures[0].member, done.failures[0].step) == ("app1/green", "check")
     assert "FATAL" in done.failures[0].seen
