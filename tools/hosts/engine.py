@@ -115,9 +115,10 @@ def acquire(place: Place, owner: int = 0, seconds: float = 0) -> tuple[Engine, R
     """An engine that runs at least until the record's reason is gone, or ``Record`` is dropped."""
     foreign = running()
     if not foreign:
-        install("docker.io", "iproute2", "openssh-client")
-        if not Path(docker_command()).exists():
-            install("docker-cli")  # a package of its own in later releases
+        with place.lock("install"):
+            install("docker.io", "iproute2", "openssh-client")
+            if not Path(docker_command()).exists():
+                install("docker-cli")  # a package of its own in later releases
     rootfs(place)
     with place.lock("registry"):
         record = Record.make(place, owner, seconds)
