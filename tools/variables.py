@@ -61,7 +61,7 @@ def role_spec(role: str, options: dict[str, Any]) -> str:
         if name.removeprefix("bluegreen_") in required:
             chosen[name] = {"type": option.pop("type"), "required": True, **option}
     spec = {"argument_specs": {"main": {"short_description": short, "description": [description], "options": chosen}}}
-    text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=150, allow_unicode=True)
+    text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=140, allow_unicode=True)
     return f"---\n# Made from roles/release/meta/argument_specs.yml by tools/variables.py (make docs).\n{text}"
 
 
