@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,7 @@ class Hosts:
         self._token = token
         self._keeper = keeper
         self._actions: dict[str, tuple[ActionBase, dict[str, Any]]] = {}
-        self._last_beat = time.monotonic()
+        self._last_beat = -math.inf  # the first call of a walk is one: from there on the lock lasts no longer than a heartbeat
         self._loading = threading.Lock()  # plugins are loaded one after the other: the loaders are not made for threads
         self._beating = threading.Lock()
 
