@@ -17,14 +17,18 @@ def main() -> int:
     wanted = parser.parse_args()
     seeds = wanted.seeds
     began = time.monotonic()
-    failed = []
+    failed: list[int] = []
+    requests = excused = struck = 0
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(sign, signal.default_int_handler)  # ends what is under way, in order
     for outcome in run_all(seeds, wanted.at_once):
         print(outcome, flush=True)
+        requests += outcome.verdict.requests
+        excused += len(outcome.verdict.excused)
+        struck += outcome.struck or outcome.case.is_broken
         if outcome.wrong:
             failed.append(outcome.case.seed)
-    print(f"{time.monotonic() - began:.0f} s")
+    print(f"{requests:,} requests, {excused} excused; the fault struck in {struck} of {len(seeds)} cases; {time.monotonic() - began:.0f} s")
     if failed:
         print(f"to replay: python -m tests.chaos {' '.join(map(str, failed))}")
     print(f"{len(seeds) - len(failed)} passed, {len(failed)} failed")
@@ -35,4 +39,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
+        print("broken off")
         sys.exit(130)

@@ -95,8 +95,8 @@ def run(seed: int, ended: threading.Event | None = None) -> Outcome:
         trial = _Trial(bed, outcome)
         try:
             trial.go()
-        except (TimeoutError, Ended, hosts.HostsError) as error:
-            outcome.wrong.append(f"the case could not go on: {error}")
+        except (TimeoutError, Ended, hosts.HostsError, OSError, ValueError) as error:
+            outcome.wrong.append(f"the case could not go on: {type(error).__name__}: {error}")
         finally:
             bed.finish()
             trial.keep()
@@ -131,6 +131,9 @@ class _Trial:
             with outcome.timed("look"):
                 self._expect(OLD if case.is_broken else NEW, "after running again")
                 self._floor()
+        last = OLD if case.is_broken else NEW
+        answered = {record.entry for record in load.records if record.release == last and not record.failed}
+        outcome.wrong += [f"{entry}: nobody got an answer of release {last} there" for entry in case.entries if entry not in answered]
         forbidden = (f"{NEW} {case.target}",) if case.is_broken else ()
         outcome.verdict = judge(load.records, damage, load.clients, len(CLIENTS), BACK_OFF, forbidden)
         self._judge()
