@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +102,36 @@ class Scene:
         return self.ended(self.play(playbook, *words, **variables))
 
     def start_release(self, release: str, *words: str, moment: Callable[[str], bool] = lambda _line: False, **variables: Any) -> Play:
+        """``variables`` are those of bluegreen_, and ``faults`` of the scenario's own."""
+        own = {"faults": variables.pop("faults", {})}
         given = {f"bluegreen_{name}": value for name, value in {"release": release, **variables}.items()}
-        return self.play("release", *words, moment=moment, **given)
+        return self.play("release", *words, moment=moment, **given, **own)
 
     def release(self, release: str, *words: str, **variables: Any) -> Run:
         """The playbook release with these ``bluegreen_`` variables, at its end."""
         return self.ended(self.start_release(release, *words, **variables))
+
+    def reach(self, play: Play) -> None:
+        """Wait for the line that is the playbook's moment."""
+        wait_until(lambda: play.over or play.reached.is_set(), LIMIT, "the moment, or the playbook's end")
+        play.read(0.1 if play.reached.is_set() else 3)
+        assert play.reached.is_set(), f"the playbook ended before its moment:\n{play.tail(60)}"
+
+    def cut(self, play: Play, sign: signal.Signals) -> None:
+        """End ansible-playbook, and wait until what it leaves behind has noticed. SIGINT goes to all of its processes, as from a terminal."""
+        play.send(sign, group=sign == signal.SIGINT)
+        if play.wait(20) is None:
+            play.send(signal.SIGKILL, group=True)  # ansible-core 2.19 may hang after a SIGINT: who waits at a terminal sends another
+        wait_until(lambda: not self._workers(play), 60, "the end of the worker that lost its ansible-playbook")
+
+    @staticmethod
+    def _workers(play: Play) -> list[int]:
+        found = []
+        for pid in play.processes():
+            with suppress(OSError):
+                if b"ansible-playbook" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
 
     def finish(self) -> None:
         for play in self._plays:
@@ -143,6 +168,11 @@ class Scene:
         """The release that each member's process answers with."""
         found = seen or self.look()
         return {f"{app}/{slot}": found[app]["slots"][slot].get("release") for app in self.apps for slot in self.slots}
+
+    def everywhere_the_same(self) -> str:
+        """The one release that all members run."""
+        (found,) = set(self.releases().values())
+        return str(found)
 
     def whole(self, release: str | Mapping[str, str]) -> Seen:
         """Every member runs its release (of all, or by host or member), healthy, in use on every balancer, alone on its port; no lock is left."""
