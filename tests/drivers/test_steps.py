@@ -448,7 +448,7 @@ def test_a_boot_longer_than_a_slice_is_waited_for(shop: Shop) -> None:
 
 
 def test_a_failed_release_is_put_back_and_the_other_slot_never_touched(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
+    shop = make_shop(boot_timeout=3.0).released("v1")
     blue = shop.pid("blue")
     with Load(shop.port, clients=2) as load:
         wait_until(lambda: load.total > 10, what="the load")
@@ -471,7 +471,7 @@ def test_a_failed_release_is_put_back_and_the_other_slot_never_touched(make_shop
 
 
 def test_a_release_with_a_command_that_fails_is_put_back_with_the_start_it_had(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1", GREETING="hello")
+    shop = make_shop(boot_timeout=3.0).released("v1", GREETING="hello")
     done = shop.swap("v1", FAULT="broken")  # the same release, with another environment
     assert not done.ok
     environment = _processes.environment(shop.pid("green"))
@@ -498,7 +498,7 @@ def test_a_neighbour_on_the_same_nginx_and_supervisor_is_not_touched(make_shop: 
     files += [Path(_observe.program_path(neighbour.wish, member.slot)) for member in neighbour.wish.members]
     pids, before, texts = neighbour.pids(), snapshot(*folders), [(path.stat().st_mtime_ns, path.read_text()) for path in files]
     with Load(neighbour.port, clients=1) as load:
-        ours = make_shop(boot_timeout=1.0).released("v1")
+        ours = make_shop(boot_timeout=3.0).released("v1")
         assert not ours.swap("v2", FAULT="broken").ok
     assert neighbour.pids() == pids
     assert snapshot(*folders) == before
@@ -518,7 +518,7 @@ def test_a_colleagues_bare_supervisorctl_update_restarts_nothing_of_ours(shop: S
 
 
 def test_a_changed_program_file_waits_for_the_swap_and_comes_back_with_a_put_back(make_shop: MakeShop) -> None:
-    shop = make_shop(boot_timeout=1.0).released("v1")
+    shop = make_shop(boot_timeout=3.0).released("v1")
     path = Path(_observe.program_path(shop.wish, "green"))
     before = path.read_text()
     shop.wish = altered(shop.wish, program={"stop_signal": "INT"})
@@ -532,7 +532,7 @@ def test_a_changed_program_file_waits_for_the_swap_and_comes_back_with_a_put_bac
 
 def test_a_put_back_leaves_a_program_file_that_its_own_swap_did_not_change(make_shop: MakeShop) -> None:
     """What an earlier swap replaced is over once its release serves: nobody wants the stop signal of two releases ago."""
-    shop = make_shop(boot_timeout=1.0).released("v1")
+    shop = make_shop(boot_timeout=3.0).released("v1")
     path = Path(_observe.program_path(shop.wish, "green"))
     shop.wish = altered(shop.wish, program={"stop_timeout": 7})
     done = shop.swap("v2")
