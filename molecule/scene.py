@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.chaos import on_host
 from tests.chaos.judge import Damage, judge
-from tests.chaos.load import BACK_OFF, CLIENTS, Load
+from tests.chaos.load import BACK_OFF, Load
 from tests.chaos.play import Play
 from tools.bed import PYTHON, environment, wait_until
 from tools.hosts import Fleet
@@ -78,6 +78,7 @@ class Scene:
         self.balancers = sorted(name for name in self.fleet.hosts if name.startswith("lb"))
         self._slots: dict[str, int] = {}
         self._plays: list[Play] = []
+        self._last = 0
 
     # Playbooks.
 
@@ -174,6 +175,11 @@ class Scene:
         (found,) = set(self.releases().values())
         return str(found)
 
+    def new_release(self) -> str:
+        """A name that nobody runs or ran since this began."""
+        self._last = max(self._last, *(int(str(name or "v0")[1:]) for name in self.releases().values())) + 1
+        return f"v{self._last}"
+
     def whole(self, release: str | Mapping[str, str]) -> Seen:
         """Every member runs its release (of all, or by host or member), healthy, in use on every balancer, alone on its port; no lock is left."""
         seen = self.look()
@@ -224,9 +230,9 @@ class Scene:
     # Load.
 
     @contextmanager
-    def load(self, damages: Sequence[Damage] = ()) -> Iterator[Load]:
-        """Keep-alive GET and POST, slow requests and streams at every balancer. None of them may fail, but for what a fault itself costs."""
-        with Load({host: (self.fleet[host].address, 80) for host in self.balancers}) as load:
+    def load(self, damages: Sequence[Damage] = (), kinds: Sequence[str] = ("get", "post")) -> Iterator[Load]:
+        """Keep-alive clients at every balancer. No request of theirs may fail, but for what a fault itself costs."""
+        with Load({host: (self.fleet[host].address, 80) for host in self.balancers}, kinds) as load:
             wait_until(lambda: len(load.records) > 4 * len(self.balancers), 30, "the load's first answers")
             began = time.monotonic()
             yield load
@@ -234,7 +240,7 @@ class Scene:
         failed = [record for record in records if record.failed]
         excused: list[Any] = []
         for damage in damages:
-            verdict = judge(failed, damage, load.clients, len(CLIENTS), BACK_OFF)
+            verdict = judge(failed, damage, load.clients, len(kinds), BACK_OFF)
             assert len(verdict.excused) <= verdict.bound, (
                 f"{len(verdict.excused)} requests failed by the fault on {damage.host}, it can have cost {verdict.bound}"
             )

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
-from itertools import count
 
 import pytest
 from scene import Run, Scene
@@ -16,8 +14,6 @@ from scene import Run, Scene
 from tests.chaos.judge import Damage
 from tests.chaos.play import Play
 from tools.bed import wait_until
-
-_numbers = count(2)
 
 # When a step of app1 is at work: a line, and seconds after it. Of steps that share a call, the first one has a line as it begins.
 MOMENTS = {
@@ -30,10 +26,6 @@ MOMENTS = {
     "enable": ("app1/main  enable", 0.0),
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-
-
-def _new() -> str:
-    return f"v{next(_numbers)}"
 
 
 def _begin(scene: Scene, release: str, line: str, seconds: float = 0.0, **more: object) -> Play:
@@ -71,31 +63,18 @@ def _restarted(scene: Scene, release: str) -> Run:
     return run
 
 
-def test_a_release_that_is_cut_off_again_and_again_is_completed_by_the_same_command(scene: Scene) -> None:
-    old, new = scene.everywhere_the_same(), _new()
-    with scene.load():
-        _cut(scene, _begin(scene, new, "app1/main  check   waiting"), signal.SIGKILL)
-        _went_no_further(scene, old)
-        _cut(scene, _begin(scene, new, "app2/main  switch"), signal.SIGINT)
-        _restarted(scene, new)
-
-
-def test_connections_nginx_and_supervisord_may_go_in_the_middle(scene: Scene) -> None:
-    old, new = scene.everywhere_the_same(), _new()
+def test_a_release_that_is_hit_again_and_again_is_completed_by_the_same_command(scene: Scene) -> None:
+    old, new = scene.everywhere_the_same(), scene.new_release()
     damages: list[Damage] = []
     with scene.load(damages) as load:
-        play = _begin(scene, new, "app1/main  check   waiting")
-        scene.fleet["app1"].kill_sshd_sessions()
-        run = scene.ended(play)
-        if run.status:  # between two calls, it is only connected anew
-            run.bad("app1").says("app1 does not answer")
-            _went_no_further(scene, old)
-        scene.sound(scene.look())
-
+        _cut(scene, _begin(scene, new, "app1/main  check   waiting"), signal.SIGKILL)
+        _went_no_further(scene, old)
+        # Everything at once: connections, the balancer's nginx, and the supervisord of the member that is out.
         play = _begin(scene, new, "app2/main  stop")
         began = time.monotonic()
+        _lose_ssh(scene)
         scene.fleet["lb1"].run("service", "nginx", "restart")
-        _restart_supervisord(scene, "app2")  # it is out: nobody notices
+        _restart_supervisord(scene, "app2")
         wait_until(lambda: any(r.entry == "lb1" and r.start > began and not r.failed for r in load.records), 60, "an answer of lb1")
         damages.append(Damage("lb1", began, time.monotonic(), entry=True))
         run = scene.ended(play)
@@ -105,16 +84,16 @@ def test_connections_nginx_and_supervisord_may_go_in_the_middle(scene: Scene) ->
 
 
 def test_after_a_way_back_that_was_cut_off_the_old_name_puts_everything_back(scene: Scene) -> None:
-    old, new = scene.everywhere_the_same(), _new()
+    old, new = scene.everywhere_the_same(), scene.new_release()
     with scene.load():
         play = _begin(scene, new, "app1/main: going back to", on_failure="fleet", faults={"app2": f"{new}/main=crash"})
-        _cut(scene, play, signal.SIGKILL)
+        _cut(scene, play, signal.SIGINT)
         _restarted(scene, old)
 
 
 @pytest.mark.full
 def test_after_a_way_back_that_was_cut_off_the_same_command_completes_it(scene: Scene) -> None:
-    new = _new()
+    new = scene.new_release()
     with scene.load():
         play = _begin(scene, new, "app1/main: going back to", on_failure="fleet", faults={"app2": f"{new}/main=crash"})
         _cut(scene, play, signal.SIGKILL)
@@ -125,7 +104,7 @@ def test_after_a_way_back_that_was_cut_off_the_same_command_completes_it(scene: 
 @pytest.mark.parametrize("sign", SIGNALS, ids=lambda sign: sign.name)
 @pytest.mark.parametrize("step", MOMENTS)
 def test_a_run_that_a_signal_ends_at_any_step_is_completed_by_the_same_command(scene: Scene, step: str, sign: signal.Signals) -> None:
-    old, new = scene.everywhere_the_same(), _new()
+    old, new = scene.everywhere_the_same(), scene.new_release()
     with scene.load():
         _cut(scene, _begin(scene, new, *MOMENTS[step]), sign)
         _went_no_further(scene, old)
@@ -133,19 +112,48 @@ def test_a_run_that_a_signal_ends_at_any_step_is_completed_by_the_same_command(s
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("fault", [_lose_ssh, _restart_supervisord], ids=["ssh lost", "supervisord restarted"])
 @pytest.mark.parametrize("step", MOMENTS)
-def test_a_fault_at_any_step_leaves_what_the_same_command_completes(scene: Scene, step: str, fault: Callable[[Scene], None]) -> None:
-    new = _new()
+def test_a_run_that_loses_its_connections_at_any_step_stays_where_it_is(scene: Scene, step: str) -> None:
+    new = scene.new_release()
+    with scene.load():
+        play = _begin(scene, new, *MOMENTS[step])
+        _lose_ssh(scene)
+        run = scene.ended(play)
+        if run.status:  # between two calls, it only connects anew
+            assert run.red[0] in ("app1", "lb1"), run.output[-3000:]
+            run.says(f"{run.red[0]} does not answer")
+        scene.sound(scene.look())
+        _restarted(scene, new)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("step", MOMENTS)
+def test_supervisord_may_be_restarted_at_any_step(scene: Scene, step: str) -> None:
+    new = scene.new_release()
+    damages: list[Damage] = []
+    with scene.load(damages):
+        play = _begin(scene, new, *MOMENTS[step])
+        began = time.monotonic()
+        pids = frozenset(_restart_supervisord(scene, "app1"))
+        wait_until(lambda: scene.on("app1", "look", '{"main": 9502}')["slots"]["main"]["health"] == 200 or play.over, 60, "app1's health")
+        damages.append(Damage("app1", began, time.monotonic(), pids, scene.address("app1")))
+        run = scene.ended(play)
+        assert run.status == 0 or run.red == ["app1"], run.output[-3000:]
+        _restarted(scene, new)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("step", MOMENTS)
+def test_nginx_may_be_restarted_at_any_step(scene: Scene, step: str) -> None:
+    new = scene.new_release()
     damages: list[Damage] = []
     with scene.load(damages) as load:
         play = _begin(scene, new, *MOMENTS[step])
-        began, pid = time.monotonic(), scene.pids(scene.look())["app1/main"]
-        fault(scene)
-        if fault is _restart_supervisord:
-            wait_until(lambda: scene.on("app1", "look", '{"main": 9502}')["slots"]["main"]["health"] == 200, 60, "app1's health")
-            damages.append(Damage("app1", began, time.monotonic(), frozenset({pid}), scene.address("app1")))
-        scene.ended(play)
-        assert load.records
+        began = time.monotonic()
+        scene.fleet["lb1"].run("service", "nginx", "restart")
+        wait_until(lambda: any(r.start > began and not r.failed for r in load.records), 60, "an answer of lb1")
+        damages.append(Damage("lb1", began, time.monotonic(), entry=True))
+        run = scene.ended(play)
+        assert run.status == 0 or run.red == ["lb1"], run.output[-3000:]
         scene.sound(scene.look())
         _restarted(scene, new)

@@ -11,7 +11,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -142,8 +142,8 @@ def _said(body: bytes) -> Mapping[str, object]:
 class Load:
     """``with Load({"app1": (address, port)}) as load``: clients at every entry until the block ends."""
 
-    def __init__(self, entries: Mapping[str, tuple[str, int]]) -> None:
-        self.entries = dict(entries)
+    def __init__(self, entries: Mapping[str, tuple[str, int]], kinds: Sequence[str] = CLIENTS) -> None:
+        self.entries, self.kinds = dict(entries), kinds
         self.records: list[Record] = []
         self._end = threading.Event()
         self._deadline = time.monotonic() + LONGEST
@@ -152,7 +152,7 @@ class Load:
     @property
     def clients(self) -> int:
         """How many requests are under way at most, at any moment."""
-        return len(CLIENTS) * len(self.entries)
+        return len(self.kinds) * len(self.entries)
 
     @property
     def over(self) -> bool:
@@ -171,4 +171,4 @@ class Load:
         self._thread.join(PATIENCE + 10)
 
     async def _run(self) -> None:
-        await asyncio.gather(*(_Client(self, entry, kind).run() for entry in self.entries for kind in CLIENTS))
+        await asyncio.gather(*(_Client(self, entry, kind).run() for entry in self.entries for kind in self.kinds))
