@@ -19,8 +19,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        here, hosts = variables["inventory_hostname"], list(variables["ansible_play_hosts_all"])
-        booked = next((dict(found) for host in hosts for found in [_task.fact(variables, host, "bluegreen_verdict")] if found), {})
+        here = variables["inventory_hostname"]
+        booked = _task.verdict(variables)
         texts = [booked[here]] if here in booked else []
         if here == variables["ansible_play_hosts"][0]:  # what happened on a host that is not in the play must fail somewhere
             texts += [text for host, text in booked.items() if host not in variables["ansible_play_hosts"]]

@@ -6,6 +6,8 @@
 supervisor starts ``<root>/<slot>/launcher``, which never changes: it enters ``current`` and becomes
 ``<root>/<slot>/.launch/<release>``, which exports the environment and becomes the command. So one rename of
 ``current`` moves code, command and environment together, forwards and back, and the program file stays as it is.
+With words after it the launcher runs those instead, in the release's directory and environment: hooks, migrations,
+and a person at a terminal (``sudo -u shop /srv/shop/blue/launcher php bin/console``).
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ def launcher(root: str, slot: str) -> str:
     return f"""#!/bin/sh
 # Managed by hotswap.bluegreen: the slot's program. It becomes the release that `current` points to.
 cd -P -- {here}/current || {{ echo "bluegreen: no release in {slot} yet" >&2; exit 1; }}
-exec {here}/.launch/"${{PWD##*/}}"
+exec {here}/.launch/"${{PWD##*/}}" "$@"
 """
 
 
 def start_script(wish: Wish, member: Member, environment: Mapping[str, str], release: str, home: str = "") -> str:
-    """The release's own start: exports, then ``exec`` of the command. It may hold secrets: mode 0700.
+    """The release's own start: exports, then ``exec`` of the command, or of the words that it is given. It may hold secrets: mode 0700.
 
     ``home`` is the user's: supervisor changes the user and leaves root's HOME in the environment.
 
@@ -54,7 +56,7 @@ def start_script(wish: Wish, member: Member, environment: Mapping[str, str], rel
     exports = {**of_user, **environment, **slot_variables(member, wish.service), "BLUEGREEN_RELEASE": release}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     words = " ".join(_word(word, exports) for word in wish.program.command)
-    return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, f"exec {words}", ""])
+    return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, '[ $# -eq 0 ] || exec "$@"', f"exec {words}", ""])
 
 
 def _word(word: str, exported: Iterable[str]) -> str:

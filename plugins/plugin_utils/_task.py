@@ -50,3 +50,9 @@ def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on, the latest of them."""
     found = (fact(task_vars, host, "bluegreen_lock") for host in task_vars["ansible_play_hosts_all"])
     return dict(max(filter(None, found), key=lambda lock: lock["token"], default={}))
+
+
+def verdict(task_vars: Mapping[str, Any]) -> dict[str, str]:
+    """What failed in this run so far, by the host that it is booked on; {} if nothing did."""
+    found = (fact(task_vars, host, "bluegreen_verdict") for host in task_vars["ansible_play_hosts_all"])
+    return next((dict(booked) for booked in found if booked), {})
