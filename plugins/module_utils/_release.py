@@ -136,7 +136,10 @@ def releases(root: str) -> Place:
 
 
 def remember(root: str, **event: Any) -> None:
-    """Append one line to the history. A host whose disk is full still swaps."""
+    """Append one line to the history. A host whose disk is full still swaps; what a crash tore off is ended first."""
     line = json.dumps({"time": round(time.time(), 3), **event}, sort_keys=True) + "\n"
-    with contextlib.suppress(OSError), open(f"{root}/history.jsonl", "a", encoding="utf-8") as history:
-        history.write(line)
+    with contextlib.suppress(OSError), open(f"{root}/history.jsonl", "a+b") as history:
+        if history.tell():
+            history.seek(-1, os.SEEK_END)
+            line = line if history.read(1) == b"\n" else f"\n{line}"
+        history.write(line.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,171 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read`.
+
+``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``) and one for
+each run (``event``, ``release``, ``by``, ``token``). Rollback without a version, retention and status read it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+
+from . import _files
+
+Line = Dict[str, Any]
+
+RELEASED, FAILED, ROLLING_BACK, ROLLED_BACK = "released", "failed", "rolling back", "rolled back"
+
+
+def read(root: str) -> List[Line]:
+    """The lines in the order in which they were written. One that was torn by a crash, or is not ours, is no line."""
+    found = []
+    for text in (_files.read(f"{root}/history.jsonl") or "").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("time"), (int, float)) and isinstance(line.get("release", ""), str):
+            found.append(line)
+    return found
+
+
+def completions(lines: Sequence[Line]) -> Dict[str, Line]:
+    """The stack of releases that were completed here, newest last, each with the line that says so.
+
+    One that is released again moves to the end. A rollback cuts off what came after the one it went to, so that a
+    second one goes one further, not forth and back.
+    """
+    stack: Dict[str, Line] = {}
+    for line in lines:
+        event, release = line.get("event"), line.get("release")
+        if event == ROLLED_BACK and release in stack:
+            for later in list(stack)[list(stack).index(release) + 1 :]:
+                del stack[later]
+        elif event in (RELEASED, ROLLED_BACK) and release:
+            stack.pop(release, None)
+            stack[release] = line
+    return stack
+
+
+def completed(lines: Sequence[Line]) -> Tuple[str, ...]:
+    """The releases of :func:`completions`."""
+    return tuple(completions(lines))
+
+
+def ever_completed(lines: Sequence[Line]) -> Tuple[str, ...]:
+    """Every release that was completed here once, those that a rollback left behind included, the last completed last."""
+    found: Dict[str, None] = {}
+    for line in lines:
+        if line.get("event") in (RELEASED, ROLLED_BACK) and line.get("release"):
+            found.pop(line["release"], None)
+            found[line["release"]] = None
+    return tuple(found)
+
+
+def named(lines: Sequence[Line]) -> FrozenSet[str]:
+    """Every release that something was done with here."""
+    return frozenset(line["release"] for line in lines if line.get("release") and (line.get("slot") or line.get("event")))
+
+
+def tried(lines: Sequence[Line]) -> Tuple[str, ...]:
+    """The releases that were begun after the last completed one, and not completed."""
+    found: Dict[str, None] = {}
+    newest = ""
+    for line in lines:
+        release = line.get("release") or ""
+        if line.get("event") in (RELEASED, ROLLED_BACK):
+            newest, found = release, {}
+        elif release and (line.get("event") == FAILED or line.get("result") in ("good", "failed")):
+            found[release] = None
+    return tuple(release for release in found if release != newest)
+
+
+def under_way(lines: Sequence[Line]) -> Optional[Line]:
+    """The line of a rollback that was begun and not completed; None once something else was begun or completed after it."""
+    found: Optional[Line] = None
+    for line in lines:
+        event, release = line.get("event"), line.get("release")
+        if event == ROLLING_BACK:
+            found = line
+        elif found:
+            tried_another = release != found["release"] and (event == FAILED or line.get("result") in ("good", "failed"))
+            found = None if event in (RELEASED, ROLLED_BACK) or tried_another else found
+    return found
+
+
+def common(histories: Mapping[str, Sequence[Line]]) -> Tuple[str, ...]:
+    """The stack of what was completed on every one of these hosts, in the order in which the last of them left the one before."""
+    stacks = [completions(lines) for lines in histories.values()]
+    known = [release for release in stacks[0] if all(release in stack for stack in stacks)] if stacks else []
+    return tuple(sorted(known, key=lambda release: min(_moment(stack[release]) for stack in stacks)))
+
+
+def _moment(line: Line) -> Tuple[int, float]:
+    """When, by the run's token: hosts' clocks differ, the tokens of a service only grow."""
+    return (int(line.get("token") or 0), float(line["time"]))
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a rollback goes: ``release``, or None. ``why`` is a part of a sentence, or the whole one that says why there is none."""
+
+    release: Optional[str]
+    why: str
+
+
+def target(histories: Mapping[str, Sequence[Line]], live: Mapping[str, Optional[str]]) -> Target:
+    """Where a rollback of these hosts goes without a version; ``live`` is what each of their members runs, None if it is dead.
+
+    A rollback that was cut off, or failed, goes on. Else, if something was begun after the last completed release, or
+    a member runs another one: that last completed one. Else the one before it.
+    """
+    stack = common(histories)
+    if not stack:
+        return Target(None, _nothing_in_common(histories))
+    begun = [line for line in map(under_way, histories.values()) if line and all(line["release"] in ever_completed(lines) for lines in histories.values())]
+    if begun:
+        line = max(begun, key=_moment)
+        return Target(line["release"], f"the rollback to it, begun at {clock(line['time'])} by {line.get('by', 'somebody')}, was not completed")
+    last = stack[-1]
+    ahead = {host: completed(lines)[-1] for host, lines in histories.items() if completed(lines)[-1] != last}
+    if ahead:
+        return Target(last, f"{', '.join(ahead)} alone went on to {', '.join(sorted(set(ahead.values())))}")
+    not_completed = [release for lines in histories.values() for release in tried(lines)]
+    if not_completed:
+        return Target(last, f"{not_completed[-1]} came after it and was not completed")
+    other = next((member for member, release in live.items() if release not in (None, last)), "")
+    if other:
+        return Target(last, f"{other} runs {live[other]}")
+    if len(stack) == 1:
+        return Target(None, f"there is no release to go back to: {last} is the only one that was completed{_on(histories)}.")
+    return Target(stack[-2], f"it was the last completed one before {last}")
+
+
+def _on(histories: Mapping[str, Sequence[Line]]) -> str:
+    return f" on {', '.join(histories)}" if len(histories) <= 3 else " on all of these hosts"
+
+
+def _nothing_in_common(histories: Mapping[str, Sequence[Line]]) -> str:
+    bare = [host for host, lines in histories.items() if not completions(lines)]
+    if bare:
+        return f"there is no release to go back to: none was ever completed on {', '.join(bare)}."
+    words = "; ".join(f"{host} has {', '.join(completed(lines))}" for host, lines in histories.items())
+    return f"there is no release to go back to that was completed on all of these hosts: {words}."
+
+
+def clock(moment: float) -> str:
+    """A time as a person reads it, in the zone of whoever reads."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def words(line: Line) -> str:
+    """A line as a person reads it."""
+    what = f"{line['slot']}: {line.get('result', '')}" if line.get("slot") else str(line.get("event", "?"))
+    by = f", by {line['by']}" if line.get("by") else ""
+    why = f": {str(line['why']).splitlines()[0]}" if line.get("why") else ""
+    return f"{clock(line['time'])}  {' '.join(filter(None, (what, line.get('release', ''))))}{by}{why}"
