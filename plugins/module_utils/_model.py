@@ -117,13 +117,41 @@ class Supervisor:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A program without a port: a worker, or, with a ``schedule``, an entry of cron. Times in seconds.
+
+    ``scope``: ``slot`` runs beside each slot and restarts with it, ``host`` once on each host, ``fleet`` once in the
+    whole fleet, on ``host`` if it may choose.
+    """
+
+    name: str
+    command: Tuple[str, ...]
+    scope: str = "slot"
+    host: str = ""
+    schedule: str = ""
+    autorestart: str = "true"
+    start_seconds: int = 1
+    stop_signal: str = "TERM"
+    stop_timeout: int = 30
+
+    @property
+    def id(self) -> str:
+        """What the launcher is told to become: ``worker:queue`` or ``cron:report``."""
+        return f"{'cron' if self.schedule else 'worker'}:{self.name}"
+
+
+WORKERS = "workers"  # the place, beside the slots, of what runs once a host or once in the fleet
+
+
+@dataclass(frozen=True)
 class Wish:
     """What one host shall run, resolved and checked: all that the swap and its modules know of the user's variables.
 
     ``members`` are this host's slots, none on a host that is only a balancer. ``pool`` are all members that this
     host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
     ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
-    this host's members. It holds no secret: the environment goes straight into the launchers while staging.
+    this host's members; ``jobs`` are its programs without a port, ``fleet`` all hosts that could run one of the fleet's.
+    It holds no secret: the environment goes straight into the launchers while staging.
     """
 
     service: str
@@ -143,6 +171,23 @@ class Wish:
     min_serving: int = 1
     balancers: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, ...], ...] = ()
+    jobs: Tuple[Job, ...] = ()
+    cron_dir: str = "/etc/cron.d"
+    fleet: Tuple[str, ...] = ()
+
+    @property
+    def singles(self) -> Tuple[Job, ...]:
+        """The jobs that run once a host or once in the fleet."""
+        return tuple(job for job in self.jobs if job.scope != "slot")
+
+    @property
+    def places(self) -> Tuple[Member, ...]:
+        """Where this host keeps copies of a release: its slots, and beside them, without a port, the place of the single jobs."""
+        return (*self.members, *([Member(self.host, WORKERS, {})] if self.members and self.singles else []))
+
+    def jobs_in(self, slot: str) -> Tuple[Job, ...]:
+        """The jobs that run from this slot's copy of the release."""
+        return self.singles if slot == WORKERS else tuple(job for job in self.jobs if job.scope == "slot")
 
     @property
     def others(self) -> Tuple[str, ...]:
@@ -150,7 +195,11 @@ class Wish:
         return tuple(name for name in self.balancers if name != self.host)
 
     def member(self, slot: str) -> Member:
-        return next(m for m in self.members if m.slot == slot)
+        return next(m for m in self.places if m.slot == slot)
+
+    def single(self, job: str) -> Optional[Job]:
+        """The single job with this id, None if it is not wished."""
+        return next((found for found in self.singles if found.id == job), None)
 
 
 @dataclass(frozen=True)
@@ -198,13 +247,32 @@ class BalancerState:
 
 
 @dataclass(frozen=True)
+class JobState:
+    """A single job, by its id, as seen on a host that has anything of it: permit, program file or line for cron, process.
+
+    ``right``: it is all as wished; ``seen`` says in words what is not.
+    """
+
+    id: str
+    pid: int = 0
+    release: Optional[str] = None
+    right: bool = False
+    seen: str = ""
+
+
+@dataclass(frozen=True)
 class HostState:
-    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one."""
+    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one, ``jobs`` the single ones."""
 
     host: str
     time: float
     slots: Dict[str, SlotState]
     balancer: Optional[BalancerState] = None
+    jobs: Tuple[JobState, ...] = ()
+
+    def job(self, name: str) -> Optional[JobState]:
+        """The single job with this id; None if nothing of it is here."""
+        return next((found for found in self.jobs if found.id == name), None)
 
     def serves(self, member: str) -> bool:
         """Whether this host's nginx gives requests to the member."""
@@ -300,6 +368,8 @@ def _part(key: str, value: Any) -> Any:
         return tuple(load(Member, item) if isinstance(item, Mapping) else item for item in value)
     if key == "slots":
         return {name: load(SlotState, item) for name, item in value.items()}
+    if key == "jobs":
+        return tuple(load(JobState if "right" in item else Job, item) if isinstance(item, Mapping) else item for item in value)
     if isinstance(value, (list, tuple)):
         return tuple(tuple(item) if isinstance(item, list) else item for item in value)
     return value

@@ -22,10 +22,10 @@ import time
 from typing import Any, Dict, Optional
 
 from . import _files
-from ._model import Refusal
+from ._model import WORKERS, Refusal
 
 RESERVED_RELEASES = frozenset({"current", "previous", "launcher"})
-RESERVED_SLOTS = frozenset({"releases", "shared", "log"})
+RESERVED_SLOTS = frozenset({"releases", "shared", "log", WORKERS})
 
 GOOD, FAILED = "good", "failed"
 
