@@ -171,3 +171,9 @@ def blocked_folder(wish: Wish) -> Optional[str]:
         os._exit(next(blocked, 254))
     index = os.WEXITSTATUS(os.waitpid(child, 0)[1])
     return folders[index] if index < len(folders) else None
+
+
+def must_be_out(wish: Wish, member: Member) -> None:
+    """:class:`Refusal` if this host's nginx may give the member a request."""
+    if wish.pool and member.id in observe(wish).serving:
+        raise Refusal(f"{member.id} still gets requests from its balancer {wish.host}; it is not touched.")

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, FrozenSet, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Tuple
 
 from . import _files, _health, _nginx, _processes, _program, _sockets
 from ._model import Health, HostState, Member, SlotState, Wish
 from ._release import SlotPlace
-from ._supervisor import Client
+
+if TYPE_CHECKING:
+    from ._supervisor import Client
 
 _TRIES = 3  # a served member is called unhealthy only after this many checks in a row
 

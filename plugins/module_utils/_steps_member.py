@@ -23,12 +23,6 @@ _SETTLE = 0.2  # seconds a process must be old before a signal is sure to reach 
 _STOP_SPARE = 5.0  # seconds on top of stopwaitsecs: supervisor's own SIGKILL, and the kernel's cleaning up
 
 
-def must_be_out(wish: Wish, member: Member) -> None:
-    """:class:`Refusal` if this host's nginx may give the member a request."""
-    if wish.pool and member.id in _nginx.observe(wish).serving:
-        raise Refusal(f"{member.id} still gets requests from its balancer {wish.host}; it is not touched.")
-
-
 class MemberSteps:
     """The steps of the slots of one host."""
 
@@ -42,7 +36,7 @@ class MemberSteps:
 
     def _must_be_out(self, step: Step, member: Member) -> None:
         """:class:`Refusal` unless every balancer says that it does not serve the member: ours is looked at, the others have told the controller."""
-        must_be_out(self.wish, member)
+        _nginx.must_be_out(self.wish, member)
         silent = sorted(set(self.wish.others) - set(step.out_of))
         if silent:
             raise Refusal(f"{member.id} may still get requests from {', '.join(silent)}, which did not say that it is out; it is not touched.")
