@@ -63,22 +63,26 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
     began = time.monotonic()
     connection = http.client.HTTPConnection(address, port, timeout=health.timeout)
     try:
+        status, headers, body = fetch(connection, health.path, health.request_headers, health.timeout)
+        wrong = judge(health, status, headers, body)
+    except (OSError, http.client.HTTPException) as error:
+        wrong = f"no answer: {str(error) or type(error).__name__}"
+    if time.monotonic() - began >= health.timeout:
+        wrong = f"no answer within {health.timeout:g} s"
+    return wrong is None, wrong or f"status {status}"
+
+
+def fetch(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], seconds: float) -> Tuple[int, Dict[str, str], str]:
+    """Status, headers (lower-case names) and body of one answer, within ``seconds`` in all. OSError or HTTPException without a whole one."""
+    with contextlib.closing(connection):
         connection.connect()
-        with _hung_up_after(health.timeout, connection.sock):
-            connection.request("GET", health.path, headers={"Connection": "close", **health.request_headers})
+        with _hung_up_after(seconds, connection.sock):
+            connection.request("GET", path, headers={"Connection": "close", **headers})
             answer = connection.getresponse()
             body = answer.read(_BODY_LIMIT)
             if answer.length and len(body) < _BODY_LIMIT:
                 raise http.client.IncompleteRead(body, answer.length)
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        wrong = judge(health, answer.status, headers, body.decode("utf-8", "replace"))
-    except (OSError, http.client.HTTPException) as error:
-        wrong = f"no answer: {str(error) or type(error).__name__}"
-    finally:
-        connection.close()
-    if time.monotonic() - began >= health.timeout:
-        wrong = f"no answer within {health.timeout:g} s"
-    return wrong is None, wrong or f"status {answer.status}"
+    return answer.status, {name.lower(): value for name, value in answer.getheaders()}, body.decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

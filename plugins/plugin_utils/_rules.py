@@ -89,6 +89,23 @@ def share(value: Any, count: int, name: str, problems: Problems) -> int:
     return int(number) if number == text else math.ceil(float(number) * count / 100)
 
 
+def check_headers(name: str, headers: Mapping[Any, Any], problems: Problems) -> None:
+    """Names and values that can stand in a request or an answer. The values may be secrets."""
+    for header, value in headers.items():
+        problems.unless(_HEADER.match(str(header)), f"{name}: {show(header)} is no name of an HTTP header.")
+        problems.unless(str(value).isprintable() and str(value).isascii(), f"{name}: the value of {show(header)} must be one line of ASCII.")
+
+
+def statuses(value: Any, name: str, problems: Problems) -> tuple[int, ...]:
+    """One HTTP status, or a list of them."""
+    items = value if isinstance(value, (list, tuple)) else [value]
+    texts = [str(item) for item in items]
+    for text, item in zip(texts, items, strict=True):
+        problems.unless(re.match(r"[1-5][0-9]{2}\Z", text), f"{name} is {show(item)}; an HTTP status from 100 to 599 is expected.")
+    problems.unless(items, f"{name} is an empty list; an HTTP status is expected.")
+    return tuple(int(text) for text in texts if text.isdigit())
+
+
 def _check_texts(values: Mapping[str, Any], problems: Problems) -> None:
     path = values["health_path"]
     problems.unless(path.startswith("/"), f"bluegreen_health_path is {show(path)}; a path that begins with a slash is expected.")
@@ -97,9 +114,7 @@ def _check_texts(values: Mapping[str, Any], problems: Problems) -> None:
         f"bluegreen_health_path is {show(path)}; a path without blanks is expected, other letters than ASCII's as %XX.",
     )
     for name in ("health_header", "health_request_headers"):
-        for header, value in values[name].items():
-            problems.unless(_HEADER.match(str(header)), f"bluegreen_{name}: {show(header)} is no name of an HTTP header.")
-            problems.unless(str(value).isprintable() and str(value).isascii(), f"bluegreen_{name}: the value of {show(header)} must be one line of ASCII.")
+        check_headers(f"bluegreen_{name}", values[name], problems)
     paths = ("root", "log_dir", "nginx_config", "nginx_conf_dir", "nginx_state_dir", "nginx_pid_file", "nginx_error_log")
     for name in (*paths, "supervisor_config", "supervisor_socket", "supervisor_program_dir", "tls_certificate", "tls_key"):
         value = values[name]

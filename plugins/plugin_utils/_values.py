@@ -58,6 +58,8 @@ def _all(read_ones: Iterable[tuple[Any, list[str]]]) -> tuple[list[Any], list[st
 def _entries(name: str, given: Mapping[Any, Any], options: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:
     """A dictionary with known keys; the ones that are not there get their defaults."""
     known = ", ".join(sorted(options))
+    if "on" in options:  # YAML 1.1 reads the word as true, as a key, too
+        given = {("on" if key is True else key): value for key, value in given.items()}
     problems = [f"{name}: {key} is no key of it; {unknown(str(key), options, f'known are {known}.')}" for key in given if key not in options]
     values: dict[str, Any] = {}
     for key, option in options.items():

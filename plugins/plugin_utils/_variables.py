@@ -23,7 +23,16 @@ from . import _values
 
 PREFIX = "bluegreen_"
 FACTS = frozenset(
-    {"bluegreen_wish", "bluegreen_lock", "bluegreen_unknown", "bluegreen_would_wait", "bluegreen_unreachable", "bluegreen_verdict", "bluegreen_staging_seconds"}
+    {
+        "bluegreen_wish",
+        "bluegreen_lock",
+        "bluegreen_unknown",
+        "bluegreen_would_wait",
+        "bluegreen_unreachable",
+        "bluegreen_verdict",
+        "bluegreen_staging_seconds",
+        "bluegreen_overridden",
+    }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
 _ROLES = Path(__file__).resolve().parents[2] / "roles"

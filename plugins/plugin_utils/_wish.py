@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _rules, _slots, _values
+from . import _commands, _config_checks, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -66,6 +66,9 @@ class Resolved:
     build_in_slot: bool = False
     build_timeout: float = 600.0
     environment: dict[str, str] = field(default_factory=dict)
+    window: _window.Window | None = None
+    window_override: str = ""
+    config_checks: tuple[_config_checks.Check, ...] = ()
 
 
 def resolve(
@@ -92,7 +95,9 @@ def resolve(
     nginx_reload = _commands.words(values["nginx_reload_command"] or None, "bluegreen_nginx_reload_command", problems)
     source = _source(values, problems)
     listen = _slots.listen(values, members or pool, members if shape.local else (), problems)
-    statuses = _statuses(values["health_status"], problems)
+    statuses = _rules.statuses(values["health_status"], "bluegreen_health_status", problems)
+    window, override = _window.read(values.get("window"), problems), _window.reason(values["window_override"], problems)
+    checks = _config_checks.read(values["config_checks"], problems)
     if problems.found:
         raise Refusal("\n".join(problems.found))
     root = values["root"] or f"/srv/{values['service']}"
@@ -145,7 +150,7 @@ def resolve(
         balancers=() if fleet else shape.of(host),
         batches=tuple(map(tuple, batches)),
     )
-    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment)
+    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks)
 
 
 def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
@@ -157,19 +162,6 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         problems.unless(text.rstrip("%") != "0", f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
     return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"])
-
-
-def _statuses(value: Any, problems: Problems) -> tuple[int, ...]:
-    items = value if isinstance(value, (list, tuple)) else [value]
-    found = []
-    for item in items:
-        text = str(item)
-        if problems.unless(
-            re.match(r"[0-9]{3}\Z", text) and 100 <= int(text) <= 599, f"bluegreen_health_status is {show(item)}; an HTTP status from 100 to 599 is expected."
-        ):
-            found.append(int(text))
-    problems.unless(items, "bluegreen_health_status is an empty list; an HTTP status is expected.")
-    return tuple(found)
 
 
 def _source(values: Mapping[str, Any], problems: Problems) -> Source:
