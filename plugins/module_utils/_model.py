@@ -139,8 +139,33 @@ class Job:
         """What the launcher is told to become: ``worker:queue`` or ``cron:report``."""
         return f"{'cron' if self.schedule else 'worker'}:{self.name}"
 
+    @property
+    def label(self) -> str:
+        """How its user knows it: ``bluegreen_workers: queue``."""
+        return f"{'bluegreen_cron' if self.schedule else 'bluegreen_workers'}: {self.name}"
+
 
 WORKERS = "workers"  # the place, beside the slots, of what runs once a host or once in the fleet
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A command of the user at one moment of a release. ``command`` of one word is for ``sh``, several are run as they are.
+
+    ``on`` is '' for the member's own host (or every host of the run), ``controller``, or an inventory host. ``timeout`` in
+    seconds. ``on_failure``: ``stop``, or ``warn`` and go on.
+    """
+
+    at: str
+    command: Tuple[str, ...]
+    on: str = ""
+    timeout: float = 60.0
+    on_failure: str = "stop"
+
+    @property
+    def shown(self) -> str:
+        """The command for a person."""
+        return " ".join(self.command)
 
 
 @dataclass(frozen=True)
@@ -151,6 +176,7 @@ class Wish:
     host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
     ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
     this host's members; ``jobs`` are its programs without a port, ``fleet`` all hosts that could run one of the fleet's.
+    ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
 
@@ -171,6 +197,8 @@ class Wish:
     min_serving: int = 1
     balancers: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, ...], ...] = ()
+    rollback: bool = False
+    keep_releases: int = 0
     jobs: Tuple[Job, ...] = ()
     cron_dir: str = "/etc/cron.d"
     fleet: Tuple[str, ...] = ()
@@ -287,7 +315,8 @@ class Step:
     this swap come back, too. ``pools`` are the pools to declare, as sets of member ids. ``expected`` says what a member
     answers rightly where that is not the wish's (switch: those who stay; enable: those who come). ``out_of`` are the
     other hosts that said, after they switched, that they do not serve the member: without all of them it is not
-    stopped. ``elapsed`` and ``resume`` are filled in when a wait goes on in a further call.
+    stopped. ``hook`` is the command of a step that is the user's own, ``previous`` the release that is replaced.
+    ``elapsed`` and ``resume`` are filled in when a wait goes on in a further call.
     """
 
     name: str
@@ -298,6 +327,8 @@ class Step:
     pools: Tuple[Tuple[str, ...], ...] = ()
     expected: Dict[str, Dict[str, Any]] = field(default_factory=dict)
     out_of: Tuple[str, ...] = ()
+    hook: Optional[Hook] = None
+    previous: str = ""
     elapsed: float = 0.0
     resume: Dict[str, Any] = field(default_factory=dict)
 
@@ -352,6 +383,7 @@ _PARTS: Dict[str, Any] = {
     "nginx": Nginx,
     "supervisor": Supervisor,
     "balancer": BalancerState,
+    "hook": Hook,
 }
 
 
@@ -364,6 +396,8 @@ def load(kind: Type[T], data: Mapping[str, Any]) -> T:
 def _part(key: str, value: Any) -> Any:
     if key in _PARTS and isinstance(value, Mapping):
         return load(_PARTS[key], value)
+    if key == "hooks":
+        return tuple(load(Hook, item) if isinstance(item, Mapping) else item for item in value)
     if key in ("members", "pool"):
         return tuple(load(Member, item) if isinstance(item, Mapping) else item for item in value)
     if key == "slots":

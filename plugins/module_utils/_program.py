@@ -7,20 +7,32 @@ supervisor starts ``<root>/<slot>/launcher``, which never changes: it enters ``c
 ``<root>/<slot>/.launch/<release>``, which exports the environment and becomes the command. So one rename of
 ``current`` moves code, command and environment together, forwards and back, and the program file stays as it is.
 With words after it the launcher runs those instead, in the release's directory and environment: hooks, migrations,
-and a person at a terminal (``sudo -u shop /srv/shop/blue/launcher php bin/console``).
+and a person at a terminal (``sudo -u shop /srv/shop/blue/launcher php bin/console``). One word ``worker:<name>`` or
+``cron:<name>`` makes it that job, whose command is in the release's start as well.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
-from typing import Dict, Iterable, List, Mapping, Tuple
+from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
-from ._model import Member, Program, Refusal, Wish
+from ._model import WORKERS, Job, Member, Refusal, Wish
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
 _PORT_NAME = re.compile(r"[^A-Za-z0-9]")
+_JOB_LINE = re.compile(r"^((?:worker|cron):[a-z0-9]+)\) ", re.MULTILINE)
+
+MANAGED = "; Managed by hotswap.bluegreen"
+# The permit is locked for as long as the job, or a child that it left its files open, lives; one that was taken away
+# while the job began has another inode. So whoever may take it away for good knows that none runs, and none will.
+_PERMIT = """permit() {{
+  export BLUEGREEN_PERMIT={folder}/"$1"
+  exec 9<"$BLUEGREEN_PERMIT"
+  flock -n 9 || {{ echo "bluegreen: $1 runs already" >&2; exit 75; }}
+  [ "$BLUEGREEN_PERMIT" -ef /dev/fd/9 ] || {{ echo "bluegreen: $1 is not to run here any more" >&2; exit 75; }}
+}}"""
 
 
 def program_name(service: str, slot: str) -> str:
@@ -29,9 +41,15 @@ def program_name(service: str, slot: str) -> str:
 
 
 def slot_variables(member: Member, service: str) -> Dict[str, str]:
-    """What every launcher exports, and a command may refer to as ``$PORT`` or ``${PORT}``; BLUEGREEN_RELEASE comes too."""
+    """What every launcher exports, and a command may refer to as ``$PORT`` or ``${PORT}``; BLUEGREEN_RELEASE comes too.
+
+    The place of the single jobs has no port.
+    """
+    ours = {"BLUEGREEN_SERVICE": service, "BLUEGREEN_SLOT": member.slot, "BLUEGREEN_ADDRESS": member.address}
+    if not member.ports:
+        return ours
     named = {f"PORT_{_PORT_NAME.sub('_', name).upper()}": str(port) for name, port in member.ports.items()}
-    return {"PORT": str(member.port), **named, "BLUEGREEN_SERVICE": service, "BLUEGREEN_SLOT": member.slot, "BLUEGREEN_ADDRESS": member.address}
+    return {"PORT": str(member.port), **named, **ours}
 
 
 def launcher(root: str, slot: str) -> str:
@@ -55,8 +73,30 @@ def start_script(wish: Wish, member: Member, environment: Mapping[str, str], rel
     of_user = {"HOME": home, "USER": wish.program.user, "LOGNAME": wish.program.user} if home else {}
     exports = {**of_user, **environment, **slot_variables(member, wish.service), "BLUEGREEN_RELEASE": release}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
-    words = " ".join(_word(word, exports) for word in wish.program.command)
-    return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, '[ $# -eq 0 ] || exec "$@"', f"exec {words}", ""])
+    single = member.slot == WORKERS
+    main = 'echo "bluegreen: which job? worker:<name> or cron:<name> is expected" >&2; exit 64' if single else _exec(wish.program.command, exports)
+    jobs = _cases(wish.jobs_in(member.slot), exports, permit_folder(wish.root) if single else "")
+    return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, *jobs, '[ $# -eq 0 ] || exec "$@"', main, ""])
+
+
+def _exec(command: Iterable[str], exported: Mapping[str, str]) -> str:
+    return f"exec {' '.join(_word(word, exported) for word in command)}"
+
+
+def _cases(jobs: Iterable[Job], exports: Mapping[str, str], permits: str) -> List[str]:
+    """Becoming a job; a single one only with its permit."""
+    rows = [f"{job.id}) {f'permit {job.id}; ' if permits else ''}{_exec(job.command, exports)} ;;" for job in jobs]
+    return [*([_PERMIT.format(folder=shlex.quote(permits))] if permits else []), 'case "${1-}" in', *rows, "esac"] if rows else []
+
+
+def jobs_known(start: str) -> FrozenSet[str]:
+    """The jobs, by id, that a release's start can become."""
+    return frozenset(_JOB_LINE.findall(start))
+
+
+def permit_folder(root: str) -> str:
+    """Where a host keeps the permits of the single jobs that may run there."""
+    return f"{root}/{WORKERS}/.permits"
 
 
 def _word(word: str, exported: Iterable[str]) -> str:
@@ -99,34 +139,55 @@ def check_environment(environment: Mapping[str, object]) -> Dict[str, str]:
     return found
 
 
-def own_command(program: Program) -> str:
+def own_command(command: Tuple[str, ...]) -> str:
     """The command's path inside the release if it is a relative one with a slash, else ''."""
-    first = program.command[0]
+    first = command[0]
     return first if "/" in first and not first.startswith("/") else ""
 
 
 def program_file(wish: Wish, slot: str) -> str:
-    """The slot's section for supervisor. The only special character left in its values is ``%``, which is doubled."""
+    """The slot's section for supervisor."""
+    return f"{MANAGED}.\n{_section(wish, program_name(wish.service, slot), slot)}"
+
+
+def job_name(service: str, slot: str, job: Job) -> str:
+    """supervisor's name of a worker: beside a slot ``shop-blue-mail``, a single one ``shop-queue``."""
+    return f"{program_name(service, slot)}-{job.name}" if job.scope == "slot" else f"{service}-{job.name}"
+
+
+def job_file(wish: Wish, slot: str, job: Job) -> str:
+    """A worker's section for supervisor. Its first line says whose it is: that is how one that is no longer wished is found."""
+    return f"{job_header(wish.service, slot)}{_section(wish, job_name(wish.service, slot, job), slot, job)}"
+
+
+def job_header(service: str, slot: str) -> str:
+    """The first line of the files of this slot's workers, or, in the place of the single jobs, of those."""
+    return f"{MANAGED}: worker of {service} in {slot}.\n"
+
+
+def _section(wish: Wish, name: str, slot: str, job: Optional[Job] = None) -> str:
+    """One program. The only special character left in its values is ``%``, which is doubled."""
     program = wish.program
+    how = job or program
     rows: List[Tuple[str, str]] = [
-        ("command", f"{wish.root}/{slot}/launcher"),
+        ("command", f"{wish.root}/{slot}/launcher{f' {job.id}' if job else ''}"),
         ("directory", f"{wish.root}/{slot}"),
         ("process_name", "%(program_name)s"),
         *([("user", program.user)] if program.user else []),
         ("autostart", "true"),
-        ("autorestart", program.autorestart),
-        ("startsecs", str(program.start_seconds)),
-        ("stopsignal", program.stop_signal),
-        ("stopwaitsecs", str(program.stop_timeout)),
+        ("autorestart", how.autorestart),
+        ("startsecs", str(how.start_seconds)),
+        ("stopsignal", how.stop_signal),
+        ("stopwaitsecs", str(how.stop_timeout)),
         ("stopasgroup", _flag(program.stop_as_group)),
         ("killasgroup", _flag(program.kill_as_group)),
         ("redirect_stderr", "true"),
-        ("stdout_logfile", f"{program.log_dir}/{program_name(wish.service, slot)}.log"),
+        ("stdout_logfile", f"{program.log_dir}/{name}.log"),
         ("stdout_logfile_maxbytes", program.log_max_bytes),
         ("stdout_logfile_backups", str(program.log_backups)),
     ]
     body = "\n".join(f"{key}={value if '%(' in value else value.replace('%', '%%')}" for key, value in rows)
-    return f"; Managed by hotswap.bluegreen.\n[program:{program_name(wish.service, slot)}]\n{body}\n"
+    return f"[program:{name}]\n{body}\n"
 
 
 def _flag(value: bool) -> str:

@@ -18,7 +18,7 @@ import urllib.request
 from dataclasses import dataclass, replace
 from typing import Callable, Mapping, Optional, Tuple
 
-from . import _archive, _build, _files, _program, _users
+from . import _archive, _build, _files, _program, _users, _workers
 from ._build import Build
 from ._model import Refusal, Wish
 from ._release import Place, SlotPlace, releases
@@ -68,7 +68,7 @@ def is_staged(wish: Wish, digest: str, build: Build) -> bool:
             f"release {wish.release} is already in {wish.root}/releases with other content ({record.get('source')}, now {digest}). "
             "Give the new content a new bluegreen_release."
         )
-    in_slots = [SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.members]
+    in_slots = [SlotPlace(wish.root, m.slot).record(wish.release) for m in wish.places]
     for found in (record, *in_slots):
         if found and found.get("build", "") != _build_note(build, in_slot=found is not record):
             raise Refusal(
@@ -90,6 +90,7 @@ def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, st
     the starts it would write are the younger run's.
     """
     _check_root(wish)
+    _workers.prepare(wish)
     with _files.locked(f"{wish.root}/releases/.lock"):
         complete = is_staged(wish, source.digest, build)
         pristine = releases(wish.root)
@@ -99,11 +100,11 @@ def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, st
             _stage_pristine(wish, pristine, source, build, environment)
         copied = False
         if not complete:
-            for member in wish.members:
+            for member in wish.places:
                 copied = _copy_to_slot(wish, pristine, SlotPlace(wish.root, member.slot), build, environment) or copied
         may_go_on()
-        written = [m.slot for m in wish.members if _write_start(wish, m.slot, environment)]
-        pending = tuple(m.slot for m in wish.members if SlotPlace(wish.root, m.slot).pending(wish.release))
+        written = [m.slot for m in wish.places if _write_start(wish, m.slot, environment)]
+        pending = tuple(m.slot for m in wish.places if SlotPlace(wish.root, m.slot).pending(wish.release))
         return Staged(new or copied or bool(written), new, pending)
 
 
@@ -117,7 +118,7 @@ def _check_root(wish: Wish) -> None:
 
 def _clean(wish: Wish) -> None:
     """Remove what an earlier stage left when it was cut off: drafts, and directories without a record."""
-    places = [Place(f"{wish.root}/releases"), *(SlotPlace(wish.root, m.slot) for m in wish.members)]
+    places = [Place(f"{wish.root}/releases"), *(SlotPlace(wish.root, m.slot) for m in wish.places)]
     for place in places:
         for name in os.listdir(place.path):
             if name.startswith(".staging-"):
@@ -146,7 +147,7 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
         if source.checksum:
             _archive.verify(archive, source.checksum, source.name)
         size = _archive.content_size(archive, source.name)
-        check_space(wish.root, size * (1 + len(wish.members)), f"release {wish.release} (one copy and one a slot)")
+        check_space(wish.root, size * (1 + len(wish.places)), f"release {wish.release} (one copy and one a slot)")
         content = f"{draft}/content"
         os.mkdir(content, 0o755)
         _archive.unpack(archive, content, source.name, source.strip)
@@ -182,9 +183,13 @@ def _fetch(url: str, to: str, name: str) -> str:
 
 def _check_command(wish: Wish, content: str, source: Optional[Source]) -> None:
     """A command that means the release's own must be there and executable, or the swap would find out on a member."""
-    own = _program.own_command(wish.program)
-    if not own:
-        return
+    for name, command in (("bluegreen_command", wish.program.command), *((job.label, job.command) for job in wish.jobs)):
+        own = _program.own_command(command)
+        if own:
+            _check_own(wish, content, source, name, own)
+
+
+def _check_own(wish: Wish, content: str, source: Optional[Source], name: str, own: str) -> None:
     path = os.path.join(content, own)
     if not os.path.exists(path):
         inner = os.listdir(content)
@@ -193,9 +198,9 @@ def _check_command(wish: Wish, content: str, source: Optional[Source]) -> None:
             if source and len(inner) == 1 and os.path.exists(os.path.join(content, inner[0], own))
             else ""
         )
-        raise Refusal(f"bluegreen_command: release {wish.release} has no {own}.{hint}")
+        raise Refusal(f"{name}: release {wish.release} has no {own}.{hint}")
     if not os.path.isfile(path) or not os.access(path, os.X_OK):
-        raise Refusal(f"bluegreen_command: {own} of release {wish.release} is not an executable file.")
+        raise Refusal(f"{name}: {own} of release {wish.release} is not an executable file.")
 
 
 def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, environment: Mapping[str, str]) -> bool:
@@ -230,7 +235,7 @@ def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, en
 
 def would_wait(wish: Wish, environment: Mapping[str, str]) -> Tuple[str, ...]:
     """The slots whose running release would get another start: what staging would leave to the swap. Writes nothing."""
-    places = [SlotPlace(wish.root, member.slot) for member in wish.members]
+    places = [SlotPlace(wish.root, member.slot) for member in wish.places]
     return tuple(
         place.slot
         for place in places
