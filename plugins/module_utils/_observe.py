@@ -60,7 +60,7 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         previous=place.previous,
         mark=place.mark(place.current),
         staged=bool(wish.release and place.record(wish.release)),
-        pending=place.pending(wish.release) or program_pending(wish, member.slot),
+        pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot),
         listener=owner,
         holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
         connections=connections,
@@ -90,9 +90,9 @@ def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:
     """What a member with ``release`` must answer: for another release than the wished one, what it was found good by.
 
     A body or header that names the release is right for that release only: without this every old member would look
-    ill during a swap, and none could be put back.
+    ill during a swap, and none could be put back. In a rollback it holds for the wished one, too.
     """
-    if not release or release == wish.release:
+    if not release or (release == wish.release and not wish.rollback):
         return wish.health
     return _health.of_record(wish.health, SlotPlace(wish.root, slot).record(release).get("expected", {}))
 

@@ -94,10 +94,10 @@ class SlotPlace(Place):
         """Whether a new start of this release waits for the swap."""
         return os.path.exists(self.start_path(release, ".next-"))
 
-    def point(self, release: str) -> None:
+    def point(self, release: str, with_waiting: bool = True) -> None:
         """Make ``release`` the current one; ``previous`` is renamed into place first, unless current had failed here.
 
-        A start that waits is put in place too, and what it replaces is kept for :meth:`restore`.
+        A start that waits is put in place too, unless the one is wanted that was good; what it replaces is kept for :meth:`restore`.
         Each part is one rename, and doing all again after an interruption ends in the same state.
         """
         if not self.record(release):
@@ -105,7 +105,7 @@ class SlotPlace(Place):
         current = self.current
         if current and current != release and self.mark(current) != FAILED:
             _files.link(current, f"{self.path}/previous")
-        if self.pending(release):
+        if with_waiting and self.pending(release):
             if os.path.exists(self.start_path(release)):
                 os.replace(self.start_path(release), self.start_path(release, ".previous-"))
             os.replace(self.start_path(release, ".next-"), self.start_path(release))

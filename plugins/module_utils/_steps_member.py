@@ -97,7 +97,7 @@ class MemberSteps:
             if before != step.release:
                 _files.link(step.release, f"{place.path}/current")
         else:
-            place.point(step.release)
+            place.point(step.release, with_waiting=not self.wish.rollback)
         return f"{before or 'nothing'} → {step.release}"
 
     def start(self, step: Step) -> str:

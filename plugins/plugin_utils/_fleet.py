@@ -97,6 +97,14 @@ def bare(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     return Fleet(shape, _wish.Rollout(), (*hosts, *balancers))
 
 
+def live(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
+    """All hosts of the service as they are, whatever the play: no release is asked for, and nothing that staging needs."""
+    shape = topology(action, task_vars, _variables.LIVE)
+    resolved = [_resolve(action, task_vars, host, _variables.LIVE) for host in (*shape.hosts, *shape.balancers)]
+    found = [one for one in resolved if one is not None]
+    return Fleet(shape, found[0].rollout, tuple(replace(one.wish, release="") for one in found))
+
+
 def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int) -> None:
     words = "\n".join(gone.values())
     if len(gone) > allowed:
@@ -150,9 +158,12 @@ def _values(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: s
     """A host's typed values; a fault of another host names it."""
     variables = _hostvars.of(action, task_vars, host)
     own = host == task_vars["inventory_hostname"]
-    template = action._templar.template if own else _hostvars.templater(action, variables)
+    back = _task.rollback(action, task_vars)
+    if back:  # for what the other variables make of it, too
+        variables = {**variables, "bluegreen_release": back["release"]}
+    template = action._templar.template if own and not back else _hostvars.templater(action, variables)
     try:
-        return _variables.collect(variables, template, role, base)
+        return _variables.collect(variables, template, _variables.LIVE if back and role == "release" else role, base)
     except Refusal as error:
         raise error if own else Refusal(f"{host}: {error}") from None
 
@@ -167,7 +178,7 @@ def _resolve(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: 
     values = _values(action, task_vars, host, role, _values(action, task_vars, shape.hosts[0], role))
     members: tuple[Member, ...] = tuple(member for one in resolved for member in one.wish.members)
     batches = _planner.batches([one.wish for one in resolved], resolved[0].rollout.serial)
-    return _wish.resolve(values, host, shape, members, batches)
+    return _wish.resolve(values, host, shape, members, batches, bool(_task.rollback(action, task_vars)))
 
 
 def _resolve_values(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str, shape: Topology) -> _wish.Resolved:
@@ -179,6 +190,6 @@ def _resolve_values(action: ActionBase, task_vars: Mapping[str, Any], host: str,
     elif shape.balancers:
         values["reached_at"] = host
     try:
-        return _wish.resolve(values, host, shape)
+        return _wish.resolve(values, host, shape, rollback=bool(_task.rollback(action, task_vars)))
     except Refusal as error:
         raise error if host == task_vars["inventory_hostname"] else Refusal(f"{host}: {error}") from None

@@ -49,16 +49,19 @@ def check(values: Mapping[str, Any], problems: Problems) -> None:
 
 
 def _check_names(values: Mapping[str, Any], problems: Problems) -> None:
-    service, release, user = values["service"], values.get("release"), values["user"]
+    service, user = values["service"], values["user"]
     problems.unless(
         _SERVICE.match(service),
         f"bluegreen_service is {show(service)}; a lower-case letter and up to 31 lower-case letters, digits and hyphens are expected.",
     )
-    if release is not None:
-        problems.unless(
-            _RELEASE.match(release), f"bluegreen_release is {show(release)}; a letter or digit and up to 127 letters, digits and . _ + - are expected."
-        )
-        problems.unless(release not in RESERVED_RELEASES, f"bluegreen_release is {show(release)}, which the collection keeps for itself; choose another name.")
+    for name, release in (("release", values.get("release")), ("rollback_to", values["rollback_to"] or None)):
+        if release is not None:
+            problems.unless(
+                _RELEASE.match(release), f"bluegreen_{name} is {show(release)}; a letter or digit and up to 127 letters, digits and . _ + - are expected."
+            )
+            problems.unless(
+                release not in RESERVED_RELEASES, f"bluegreen_{name} is {show(release)}, which the collection keeps for itself; choose another name."
+            )
     problems.unless(not user or _USER.match(user), f"bluegreen_user is {show(user)}, which is no user name.")
 
 
@@ -66,7 +69,7 @@ def _check_numbers(values: Mapping[str, Any], problems: Problems) -> None:
     for name in _POSITIVE:
         value = values[name]
         problems.unless(math.isfinite(value) and value > 0, f"bluegreen_{name} is {value:g}; a positive number is expected.")
-    for name in ("max_unreachable", "lock_timeout", "start_seconds", "log_backups", "upstream_keepalive", "upstream_max_fails", "stop_grace"):
+    for name in ("max_unreachable", "lock_timeout", "start_seconds", "log_backups", "keep_releases", "upstream_keepalive", "upstream_max_fails", "stop_grace"):
         value = values[name]
         problems.unless(math.isfinite(value) and value >= 0, f"bluegreen_{name} is {value:g}; 0 or a positive number is expected.")
     grace, limit = values["stop_grace"], values["stop_timeout"]

@@ -46,6 +46,12 @@ def left_out(task_vars: Mapping[str, Any], host: str) -> str:
     return str(fact(task_vars, host, "bluegreen_unreachable") or lock(task_vars).get("left_out", {}).get(host, ""))
 
 
+def rollback(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """What the task hotswap.bluegreen.rollback decided in this play, {} without one: its ``release`` is the wished one, whatever the variables say."""
+    found = task_vars.get("ansible_facts", {}).get("bluegreen_rollback")
+    return dict(found) if found and found["play"] == getattr(_hostvars.play(action), "_uuid", None) else {}
+
+
 def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on, the latest of them."""
     found = (fact(task_vars, host, "bluegreen_lock") for host in task_vars["ansible_play_hosts_all"])

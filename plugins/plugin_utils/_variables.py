@@ -22,6 +22,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from . import _values
 
 PREFIX = "bluegreen_"
+LIVE = "live"
 FACTS = frozenset(
     {
         "bluegreen_wish",
@@ -32,15 +33,23 @@ FACTS = frozenset(
         "bluegreen_verdict",
         "bluegreen_staging_seconds",
         "bluegreen_overridden",
+        "bluegreen_rollback",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
+_STAGING = frozenset(f"{PREFIX}{name}" for name in ("command", "source", "environment", "build", "build_in", "build_timeout"))  # nothing else needs them
+_RECORDED = frozenset(f"{PREFIX}{name}" for name in ("release", "health_path", "health_status", "health_body", "health_header"))  # a release's record has them
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 
 
 @functools.lru_cache
 def spec(role: str) -> dict[str, Any]:
-    """The options of a role's argument spec, by variable name."""
+    """The options of a role's argument spec, by variable name.
+
+    ``live`` is no role: what is used of the release's where nothing is staged, because the releases are on the hosts already.
+    """
+    if role == LIVE:
+        return {name: {**option, "required": name == f"{PREFIX}service"} for name, option in spec("release").items() if name not in _STAGING}
     text = (_ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     options: dict[str, Any] = yaml.load(text, _LOADER)["argument_specs"]["main"]["options"]
     return options
@@ -70,8 +79,9 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
                 if base is not None:  # what a balancer cannot resolve is the members' own
                     found[name] = base.get(name.removeprefix(PREFIX))
                     continue
-                problems.append(f"{name} cannot be resolved: {error}")
-                continue
+                if not (role == LIVE and name in _RECORDED):  # they may name a release, and none is asked for
+                    problems.append(f"{name} cannot be resolved: {error}")
+                    continue
         if value is None and base is not None:
             found[name] = base.get(name.removeprefix(PREFIX))
             continue

@@ -53,6 +53,7 @@ class Rollout:
     on_failure: str = "stop"
     max_unreachable: int = 0
     lock_timeout: float = 0.0
+    rollback_to: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,17 @@ class Resolved:
 
 
 def resolve(
-    values: Mapping[str, Any], host: str, topology: Topology | None = None, fleet: Sequence[Member] = (), batches: Sequence[Sequence[str]] = ()
+    values: Mapping[str, Any],
+    host: str,
+    topology: Topology | None = None,
+    fleet: Sequence[Member] = (),
+    batches: Sequence[Sequence[str]] = (),
+    rollback: bool = False,
 ) -> Resolved:
     """The wish of ``host`` from the values that :func:`_variables.collect` gave. :class:`Refusal` names all faults.
 
     For a balancer, ``fleet`` are all members of the service and ``batches`` those that a release takes out together.
+    ``rollback``: the release is taken as the hosts have it.
     """
     shape = topology or Topology((host,))
     problems = Problems()
@@ -149,6 +156,8 @@ def resolve(
         min_serving=need,
         balancers=() if fleet else shape.of(host),
         batches=tuple(map(tuple, batches)),
+        rollback=rollback,
+        keep_releases=values["keep_releases"],
     )
     return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks)
 
@@ -161,7 +170,7 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         _rules.share(text, 100, "bluegreen_serial", problems)
         problems.unless(text.rstrip("%") != "0", f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
-    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"])
+    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"])
 
 
 def _source(values: Mapping[str, Any], problems: Problems) -> Source:

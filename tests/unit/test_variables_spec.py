@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = ("release", "supervisor_program", "nginx_upstream")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
-OF_PLAYBOOKS = {"packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml"}
+OF_PLAYBOOKS = {"packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml", "status_format": "playbooks/status.yml"}
 
 
 class Noted(dict[str, Any]):
