@@ -66,11 +66,11 @@ def run(wish: Wish, build: Build, folder: str, environment: Mapping[str, str], w
     how = f"took longer than bluegreen_build_timeout ({build.timeout:g} s)" if code is None else f"ended with exit status {code}"
     raise Refusal(
         f"bluegreen_build {words(replace(build, in_slot=False))!r} {how} in {where}. "
-        + ("\n".join(["Its last lines:", *(f"  {_masked(line, environment)}" for line in lines)]) if lines else "It printed nothing.")
+        + ("\n".join(["Its last lines:", *(f"  {masked(line, environment)}" for line in lines)]) if lines else "It printed nothing.")
     )
 
 
-def _masked(line: str, environment: Mapping[str, str]) -> str:
+def masked(line: str, environment: Mapping[str, str]) -> str:
     """The line without the values of the environment, any of which may be a secret; a letter or two hide nothing."""
     for value in sorted(environment.values(), key=len, reverse=True):
         for part in value.splitlines():

@@ -65,6 +65,11 @@ def enter(folder: str, token: int) -> None:
     refuse_if(overtaken(folder, token))
 
 
+def held() -> Tuple[int, ...]:
+    """The open files of what :func:`enter` took, for a process that works on after this one."""
+    return tuple(_kept)
+
+
 def leave() -> None:
     """Give up what :func:`enter` took, before this process ends."""
     while _kept:

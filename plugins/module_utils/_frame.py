@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, List
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from ._model import Event, Refusal, Step
 
 LOOK = 0.01  # seconds between looks at something that changes by itself
 
@@ -41,6 +43,29 @@ class Failed(Exception):
 
 class Overtime(Exception):
     """A wait's time is over and the walk goes on all the same."""
+
+
+def attempt(step: Step, host: str, clock: Clock, do: Callable[[Step], Optional[str]]) -> Tuple[Event, Optional[Step], Optional[Exception]]:
+    """Do the step once: its event, the step to send again if its wait is not over, and the :class:`Failed` or :class:`Refusal` it ended in.
+
+    What passed between two calls counts, too: the clock is the host's in both.
+    """
+    if "began" in step.resume:
+        step = replace(step, elapsed=max(step.elapsed, clock.now() - step.resume["began"]))
+    began, stamp = clock.now() - step.elapsed, time.time() - step.elapsed
+    waiting: Optional[Step] = None
+    failed: Optional[Exception] = None
+    try:
+        detail = do(step)
+        outcome = "ok" if detail is not None else "unchanged"
+    except Waiting as wait:
+        outcome, detail = "waiting", wait.detail
+        waiting = replace(step, elapsed=clock.now() - began, resume={**wait.resume, "began": began})
+    except Overtime as over:
+        outcome, detail = "overtime", str(over)
+    except (Failed, Refusal) as error:
+        outcome, detail, failed = "failed", str(error), error
+    return Event(step.name, step.member, outcome, stamp, clock.now() - began, detail or "", host), waiting, failed
 
 
 class Frame:

@@ -99,6 +99,13 @@ def permit_folder(root: str) -> str:
     return f"{root}/{WORKERS}/.permits"
 
 
+def exports(start: str) -> Dict[str, str]:
+    """The environment that a start script exports."""
+    words = shlex.split(start, comments=True)
+    pairs = (word.partition("=") for before, word in zip(words, words[1:]) if before == "export")
+    return {name: value for name, _, value in pairs}
+
+
 def _word(word: str, exported: Iterable[str]) -> str:
     """One word of the command for sh, with the references to exported names left to it."""
     parts: List[str] = []

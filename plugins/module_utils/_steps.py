@@ -10,12 +10,11 @@ can say how far they are and notice an interrupt, and ``resume`` carries on in t
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 
 from . import _observe
-from ._frame import Clock, Failed, Frame, Overtime, Waiting
+from ._frame import Clock, Failed, Frame, attempt
 from ._model import Event, Failure, HostState, Refusal, Step, Wish
 from ._steps_balancer import BalancerSteps
 
@@ -70,32 +69,17 @@ class _Walk:
         return Outcome(tuple(self.events), _observe.host(self.wish, self.client, self.frame.clock.sleep), waiting, failure)
 
     def _do(self, step: Step) -> Tuple[Optional[Step], Optional[Failure]]:
-        now = self.frame.clock.now
-        if "began" in step.resume:  # what passed between two calls counts, too: the clock is the host's in both
-            step = replace(step, elapsed=max(step.elapsed, now() - step.resume["began"]))
-        began, stamp = now() - step.elapsed, time.time() - step.elapsed
-        waiting, failure = None, None
-        try:
-            detail = self._method(step)(step)
-            outcome = "ok" if detail is not None else "unchanged"
-        except Waiting as wait:
-            outcome, detail = "waiting", wait.detail
-            waiting = replace(step, elapsed=now() - began, resume={**wait.resume, "began": began})
-        except Overtime as over:
-            outcome, detail = "overtime", str(over)
-        except (Failed, Refusal) as error:
-            outcome, detail = "failed", str(error)
-            failure = self._failure(step, error)
-        self.events += [Event("declare", step.member, "ok", stamp, 0.0, text, self.wish.host) for text in self.frame.reloads]
+        event, waiting, error = attempt(step, self.wish.host, self.frame.clock, lambda now: self._method(now)(now))  # type: ignore[no-any-return]
+        self.events += [Event("declare", step.member, "ok", event.start, 0.0, text, self.wish.host) for text in self.frame.reloads]
         self.frame.reloads.clear()
-        self.events.append(Event(step.name, step.member, outcome, stamp, now() - began, detail or "", self.wish.host))
-        return waiting, failure
+        self.events.append(event)
+        return waiting, self._failure(step, error) if error else None
 
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do
         place = self.balancer if step.name in ("declare", "switch", "drain", "enable") else self.members
         if place is None:
             raise Refusal(f"{self.wish.host} runs no member; {step.name} of {step.member} cannot be done there.")
-        return getattr(place, step.name)
+        return self.members.hook if step.hook and self.members else getattr(place, step.name)
 
     def _failure(self, step: Step, error: Exception) -> Failure:
         """Whose fault it is: a member's, or, where a balancer refuses for itself, the host's."""

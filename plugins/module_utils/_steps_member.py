@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from typing import FrozenSet, List, Tuple
 
-from . import _files, _health, _nginx, _observe, _processes, _program, _release, _sockets
+from . import _files, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame
+from ._halt import SPARE, Halt
 from ._model import Health, Member, Refusal, Step, Wish
-from ._supervisor import DEAD_STATES, Client, waits_for_nothing
-
-_SETTLE = 0.2  # seconds a process must be old before a signal is sure to reach it (FACTS: lost before exec)
-_STOP_SPARE = 5.0  # seconds on top of stopwaitsecs: supervisor's own SIGKILL, and the kernel's cleaning up
+from ._supervisor import DEAD_STATES, Client
 
 
 class MemberSteps:
@@ -43,49 +40,43 @@ class MemberSteps:
 
     def note_failure(self, step: Step, error: Exception) -> List[str]:
         """Mark the release, where the member failed with it; the program's last log lines."""
-        if step.name in ("start", "check") and step.release:
+        if step.name in ("start", "check", "after_start") and step.release:
             _release.SlotPlace(self.wish.root, step.slot).set_mark(step.release, _release.FAILED)
             _release.remember(self.wish.root, slot=step.slot, release=step.release, result="failed", why=str(error))
-        return self.client.log(_program.program_name(self.wish.service, step.slot)) if step.name in ("stop", "start", "check") else []
+        if step.name not in ("stop", "start", "check"):
+            return []
+        return _workers.log(self.wish, self.client, step.slot) or self.client.log(_program.program_name(self.wish.service, step.slot))
+
+    def hook(self, step: Step) -> str:
+        """A command of the user's at this moment of the member's swap; before the stop it is the old release's, in its environment."""
+        release = _release.SlotPlace(self.wish.root, step.slot).current if step.name == _hooks.VETO else step.release
+        assert step.hook is not None  # what makes it this step
+        command = _hooks.in_release(self.wish, step.hook, step.slot, release, _hooks.variables(self.wish, step))
+        return _hooks.work(step, self.frame, command, f"{self.wish.root}/{step.slot}/.hook-{step.name}")
 
     def stop(self, step: Step) -> str:
-        """Stop the program; done when supervisor says so, every process of its tree is gone and its ports are free."""
+        """Stop the program and its workers; done when supervisor says so, every process of their trees is gone and its ports are free."""
         member = self._member(step)
         self._must_be_out(step, member)
         name = _program.program_name(self.wish.service, member.slot)
-        process = self.client.process(name)
-        known = tuple((pid, start) for pid, start in step.resume.get("pids", ())) or _processes.identities(_processes.tree(process.pid))
-        end = self.frame.clock.now() - step.elapsed + self.wish.program.stop_timeout + _STOP_SPARE
+        halt = Halt(self.client, self.frame.clock, [name, *_workers.programs(self.wish, member.slot)], step.resume.get("pids", ()))
+        limit = _workers.stop_timeout(self.wish, member.slot)
+        end = self.frame.clock.now() - step.elapsed + limit + SPARE
         if not step.resume:
-            self._let_settle(process.pid)
-            self.client.stop(name)
+            halt.begin()
         while True:
-            process = self.client.process(name)
-            left = _processes.alive(known)
-            busy = [port for port in member.ports.values() if _sockets.listener(port, member.address, frozenset(left)).owner != "none"]
-            if waits_for_nothing(process) and not left and not busy:
-                return f"{len(known)} process{'es' if len(known) != 1 else ''} gone, port free"
-            seen = self._what_is_left(member, process.state, left)
+            over = halt.is_over()
+            busy = [port for port in member.ports.values() if _sockets.listener(port, member.address, frozenset()).owner != "none"]
+            if over and not busy:
+                return f"{len(halt.pids)} process{'es' if len(halt.pids) != 1 else ''} gone, port free"
+            seen = "; ".join([*halt.words(), *self._holders(member)])
             if self.frame.clock.now() >= end:
-                raise Failed(f"{name} stopped, all its processes gone and its port free within {self.wish.program.stop_timeout} s", seen)
-            if process.state == "RUNNING" and waits_for_nothing(process) is False and not left:
-                self.client.stop(name)  # somebody, or autorestart, started it again
-            self.frame.pause(f"{seen}, of {self.wish.program.stop_timeout} s", pids=[list(pair) for pair in known])
+                raise Failed(f"{name} stopped, all its processes gone and its port free within {limit} s", seen)
+            self.frame.pause(f"{seen}, of {limit} s", pids=halt.pids)
 
-    def _let_settle(self, pid: int) -> None:
-        ticks = os.sysconf("SC_CLK_TCK")
-        start = _processes.start_time(pid) if pid else 0
-        while start and time.clock_gettime(time.CLOCK_BOOTTIME) - start / ticks < _SETTLE:
-            self.frame.clock.sleep(LOOK)
-
-    def _what_is_left(self, member: Member, state: str, left: Tuple[int, ...]) -> str:
-        holders = [pid for port in member.ports.values() for pid in _sockets.listener(port, member.address, frozenset()).others]
-        words = [f"supervisor says {state}"]
-        if left:
-            words.append(f"still there: {', '.join(map(_processes.describe, left))}")
-        if holders:
-            words.append(f"port held by {', '.join(map(_processes.describe, holders))}")
-        return "; ".join(words)
+    def _holders(self, member: Member) -> List[str]:
+        found = [pid for port in member.ports.values() for pid in _sockets.listener(port, member.address, frozenset()).others]
+        return [f"port held by {', '.join(map(_processes.describe, found))}"] if found else []
 
     def point(self, step: Step) -> str:
         """Make ``step.release`` the slot's current one; ``restore`` brings back the start it had before this swap."""
@@ -123,6 +114,7 @@ class MemberSteps:
                 self.client.remove(name)
             self.client.add(name)
         self.client.start(name)
+        _workers.start(self.wish, self.client, member.slot, step.release, step.restore)
         return f"{name} with release {step.release}{', program file changed' if wanted != before else ''}"
 
     def _kept_program(self, member: Member) -> str:
@@ -143,7 +135,7 @@ class MemberSteps:
             if not wrong:
                 streak += 1
                 if streak >= health.successes:
-                    wrong = self._not_yet_running(member, pid)
+                    wrong = self._not_yet_running(member, pid, step.release)
                     if not wrong:
                         if self.wish.others:  # no balancer of this host enables it: from here on it is theirs
                             self.settle(step, member)
@@ -154,10 +146,11 @@ class MemberSteps:
             delay = health.interval if streak else min(delay * 1.5, max(health.interval, LOOK))
             self.frame.pause(f"{seen}, of {self.wish.boot_timeout:g} s", delay, streak=streak, pid=pid)
 
-    def _not_yet_running(self, member: Member, pid: int) -> str:
+    def _not_yet_running(self, member: Member, pid: int, release: str) -> str:
         process = self.client.process(_program.program_name(self.wish.service, member.slot))
         if process.state == "RUNNING" and process.pid == pid:
-            return ""
+            waiting = _workers.not_yet_running(self.wish, self.client, member.slot, release)
+            return f"healthy, and {waiting}" if waiting else ""
         return f"healthy, and supervisor says {process.state} (startsecs is {self.wish.program.start_seconds})"
 
     def _look(self, step: Step, member: Member) -> Tuple[str, int]:
@@ -204,4 +197,5 @@ class MemberSteps:
         _release.SlotPlace(self.wish.root, member.slot).settle(step.release, _health.answer(self._health(step, member)))
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._kept_program(member))
+        _workers.settle(self.wish, member.slot)
         _release.remember(self.wish.root, slot=member.slot, release=step.release, result="put back" if step.restore else "good")

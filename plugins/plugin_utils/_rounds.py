@@ -1,17 +1,17 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps that bring some members where they shall be, in three rounds. Pure functions of what is known.
+"""The steps that bring some members where they shall be, in rounds. Pure functions of what is known.
 
 Out of the balancers that are other hosts; the work on the members' own hosts, whose own nginx, where there is one,
-leaves and comes back in the same call; back into the other balancers. A round's hosts work at the same time, and the
-next round begins when all of them are through.
+leaves and comes back in the same call; back into the other balancers; and, on the members' own hosts, the user's
+commands after that. A round's hosts work at the same time, and the next round begins when all of them are through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
 
@@ -40,16 +40,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Batch:
-    """The rounds that bring these members where they shall be."""
+    """The rounds that bring these members where they shall be; ``after`` has what their own hosts do when all balancers serve them."""
 
     members: tuple[str, ...]
     leave: Round
     work: Round
     enter: Round
+    after: Round = field(default_factory=dict)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        return tuple(part for part in (self.leave, self.work, self.enter) if part)
+        return tuple(part for part in (self.leave, self.work, self.enter, self.after) if part)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -62,7 +63,8 @@ def make(targets: Sequence[Target], world: World) -> Batch:
     leave = {name: _leave(name, mine, world) for name, mine in there.items()}
     enter = {name: _enter(name, mine, world) for name, mine in there.items()}
     work = {target.wish.host: _at_home(target, world) for target in targets}
-    return Batch(tuple(target.member.id for target in targets), _kept(leave), _kept(work), _kept(enter))
+    after = {target.wish.host: tuple(_hooks(target, "after_enable", world)) for target in targets if target.wish.others and _returns(target, world)}
+    return Batch(tuple(target.member.id for target in targets), _kept(leave), _kept(work), _kept(enter), _kept(after))
 
 
 def _by_balancer(targets: Iterable[Target], world: World) -> dict[str, list[Target]]:
@@ -143,13 +145,17 @@ def _at_home(target: Target, world: World) -> tuple[Step, ...]:
     host = target.wish.host
     if host not in target.wish.balancers:
         return tuple(_work(target, world))
-    return (*_leave(host, [target], world), *_work(target, world), *_enter(host, [target], world))
+    entered = _enter(host, [target], world)
+    after = tuple(_hooks(target, "after_enable", world)) if entered and not target.wish.others else ()
+    return (*_leave(host, [target], world), *_work(target, world), *entered, *after)
 
 
 def _work(target: Target, world: World) -> Iterator[Step]:
     slot, host, ids = world.slot(target.member), target.wish.host, (target.member.id,)
     release = target.release or ""
     if not stays(target, world):
+        if slot.running and not target.restore:  # what failed is not asked
+            yield from _hooks(target, "before_stop", world)
         if slot.running or slot.state not in _STOPPED:
             yield Step("stop", host, ids, release, target.restore)
         if target.release is not None:
@@ -157,3 +163,20 @@ def _work(target: Target, world: World) -> Iterator[Step]:
             yield Step("start", host, ids, release, target.restore)
     if target.release is not None:
         yield Step("check", host, ids, release, target.restore)
+        if _returns(target, world):
+            yield from _hooks(target, "after_start", world)
+
+
+def _returns(target: Target, world: World) -> bool:
+    """Whether a balancer will be told to serve the member: whoever left something before the stop comes back to it."""
+    return any(comes(target, name, world) for name in target.wish.balancers if name in world)
+
+
+def _hooks(target: Target, moment: str, world: World) -> Iterator[Step]:
+    """The user's commands at this moment. On the way back they cannot fail: a member out of the balancers is worse than a hook that did not run."""
+    slot, release = world.slot(target.member), target.release or ""
+    previous = slot.current if slot.current != release else slot.previous
+    for hook in target.wish.hooks:
+        if hook.at == moment:
+            wanted = replace(hook, on_failure="warn") if target.restore else hook
+            yield Step(moment, hook.on or target.wish.host, (target.member.id,), release, target.restore, hook=wanted, previous=previous or "")

@@ -29,9 +29,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a host said to a call: the events of its steps, how it looks now, and what is not over or went wrong."""
+    """What a host said to a call: the events of its steps, how it looks now (None where it is not looked at), and what is not over or went wrong."""
 
-    state: HostState
+    state: HostState | None
     events: tuple[Event, ...] = ()
     waiting: Step | None = None
     failure: Failure | None = None
@@ -53,6 +53,9 @@ class Remote(Protocol):
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
         """Let the host do the steps."""
+
+    def elsewhere(self, wish: Wish, step: Step) -> Answer:
+        """Let the controller or any inventory host run a command of the user's that is about a member of ``wish``."""
 
     def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         """All jobs at the same time; what they returned, in order, when the last one has ended."""
@@ -85,6 +88,16 @@ def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Pol
     result.planned = [*(step for part in first.values() for step in part), *rest]
     result.changed = bool(result.planned)
     return result
+
+
+def _same(one: Step, other: Step) -> bool:
+    return (one.members, one.name, one.hook) == (other.members, other.name, other.hook)
+
+
+def _in_one_place(host: str, steps: Sequence[Step]) -> tuple[list[Step], list[Step]]:
+    """What the next call does, and the rest: a command of the user's somewhere else than on ``host`` is a call of its own."""
+    away = next((number for number, step in enumerate(steps) if step.host != host), len(steps))
+    return list(steps[: away or 1]), list(steps[away or 1 :])
 
 
 def _shared(world: World) -> set[str]:
@@ -208,6 +221,10 @@ class _Run:
         if self.round(batch.work):
             self.recover(batch.members)
             return
+        if batch.after:
+            if self.round(batch.enter) or self.round(batch.after):
+                self.recover(batch.members)
+            return
         self._carried = batch.enter
         for steps in batch.enter.values():
             for step in steps:
@@ -248,12 +265,18 @@ class _Run:
             while left := left if self._spread or mending else [step for step in left if in_work and step.members == (in_work,)]:
                 self.proceed()
                 self.tell(left[0])
-                answer = self.remote.walk(wish, [self._informed(step) for step in left])
-                self._note(host, left, answer)
+                now, later = _in_one_place(host, left)
+                here = now[0].host == host
+                answer = self.remote.walk(wish, [self._informed(step) for step in now]) if here else self.remote.elsewhere(wish, now[0])
+                self._note(host, now, answer)
                 waiting = answer.waiting
-                if answer.failure or not waiting:
+                if answer.failure:
                     return
-                number = next(number for number, step in enumerate(left) if (step.members, step.name) == (waiting.members, waiting.name))
+                if not waiting:
+                    in_work = now[-1].members[0] if later and later[0].members == now[-1].members else ""
+                    left = later
+                    continue
+                number = next(number for number, step in enumerate(left) if _same(step, waiting))
                 begun = waiting.elapsed > 0 or (number > 0 and left[number - 1].members == waiting.members)
                 in_work = waiting.members[0] if begun and len(waiting.members) == 1 and waiting.members[0].startswith(f"{host}/") else ""
                 left = [replace(waiting, out_of=()), *left[number + 1 :]]
@@ -287,7 +310,8 @@ class _Run:
         members = {(step.name, step.member): step.members for step in steps}
         with self._lock:
             self.result.calls += 1
-            self.result.states[host] = answer.state
+            if answer.state:
+                self.result.states[host] = answer.state
             kept = [event for event in answer.events if event.outcome != "waiting"]
             self.result.events += kept
             self.result.changed = self.result.changed or any(event.outcome in ("ok", "overtime") for event in kept)
