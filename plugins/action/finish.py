@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _owner, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
@@ -34,7 +34,17 @@ class ActionModule(ActionBase):
         lock = _task.lock(variables)
         hosts = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
         mine = {wish.host: wish for wish in fleet.wishes if wish.members and wish.host not in lock.get("left_out", {})}
-        event = {**self._event(booked), "release": fleet.release, "by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
+        overridden = [why for host in mine for why in [_task.fact(variables, host, "bluegreen_overridden")] if why]
+        event = {
+            **self._event(booked, fleet),
+            **({"override": overridden[0]} if overridden else {}),
+            "release": fleet.release,
+            "by": _lock.who(_owner.of(variables)),
+            "token": lock.get("token", 0),
+        }
+
+        if _task.rollback(self, variables).get("settled") and not booked:
+            event = {}  # it was as the hosts remember it, so there is nothing to remember
 
         def end(host: str) -> dict[str, Any] | str:
             """What the host did, or why it did not."""
@@ -52,6 +62,8 @@ class ActionModule(ActionBase):
             return {"ansible_facts": {"bluegreen_verdict": late}, "changed": False, "msg": "\n".join(late.values())}
         return {"changed": any(answer.get("changed") for answer in done.values() if isinstance(answer, dict))}
 
-    def _event(self, booked: dict[str, str]) -> dict[str, Any]:
+    def _event(self, booked: dict[str, str], fleet: _fleet.Fleet) -> dict[str, Any]:
         """How the run ended, for the history of each host."""
-        return {"event": "failed", "why": "\n".join(booked.values())} if booked else {"event": "released"}
+        if booked:
+            return {"event": _history.FAILED, "why": "\n".join(booked.values())}
+        return {"event": _history.ROLLED_BACK if fleet.wishes[0].rollback else _history.RELEASED}

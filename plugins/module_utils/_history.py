@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _files
 
@@ -67,11 +67,6 @@ def ever_completed(lines: Sequence[Line]) -> Tuple[str, ...]:
     return tuple(found)
 
 
-def named(lines: Sequence[Line]) -> FrozenSet[str]:
-    """Every release that something was done with here."""
-    return frozenset(line["release"] for line in lines if line.get("release") and (line.get("slot") or line.get("event")))
-
-
 def tried(lines: Sequence[Line]) -> Tuple[str, ...]:
     """The releases that were begun after the last completed one, and not completed."""
     found: Dict[str, None] = {}
@@ -98,16 +93,42 @@ def under_way(lines: Sequence[Line]) -> Optional[Line]:
     return found
 
 
-def common(histories: Mapping[str, Sequence[Line]]) -> Tuple[str, ...]:
-    """The stack of what was completed on every one of these hosts, in the order in which the last of them left the one before."""
-    stacks = [completions(lines) for lines in histories.values()]
-    known = [release for release in stacks[0] if all(release in stack for stack in stacks)] if stacks else []
-    return tuple(sorted(known, key=lambda release: min(_moment(stack[release]) for stack in stacks)))
+@dataclass(frozen=True)
+class Past:
+    """A host's history as far as a rollback needs it, to be sent as JSON.
+
+    ``stack`` are the newest of :func:`completions`, each with the run's token and time; the rest as the functions of
+    these names give it.
+    """
+
+    stack: Tuple[Tuple[str, int, float], ...] = ()
+    tried: Tuple[str, ...] = ()
+    under_way: Optional[Line] = None
+    ever_completed: Tuple[str, ...] = ()
+
+    @property
+    def last(self) -> str:
+        return self.stack[-1][0] if self.stack else ""
+
+    def moment(self, release: str) -> Optional[Tuple[int, float]]:
+        """When it was completed, by the run's token: hosts' clocks differ, the tokens of a service only grow."""
+        return next(((token, stamp) for name, token, stamp in self.stack if name == release), None)
 
 
-def _moment(line: Line) -> Tuple[int, float]:
-    """When, by the run's token: hosts' clocks differ, the tokens of a service only grow."""
-    return (int(line.get("token") or 0), float(line["time"]))
+def past(lines: Sequence[Line], deep: int = 50) -> Past:
+    """What a host's lines say."""
+    stack = [(release, int(line.get("token") or 0), float(line["time"])) for release, line in completions(lines).items()]
+    return Past(tuple(stack[-deep:]), tried(lines), under_way(lines), ever_completed(lines)[-deep:])
+
+
+def common(pasts: Mapping[str, Past]) -> Tuple[str, ...]:
+    """The stack of what was completed on every one of these hosts, in the order in which it was there on all of them."""
+    found = {}
+    for release, _token, _time in next(iter(pasts.values()), Past()).stack:
+        moments = [past.moment(release) for past in pasts.values()]
+        if None not in moments:
+            found[release] = min(moment for moment in moments if moment)
+    return tuple(sorted(found, key=lambda release: found[release]))
 
 
 @dataclass(frozen=True)
@@ -118,43 +139,44 @@ class Target:
     why: str
 
 
-def target(histories: Mapping[str, Sequence[Line]], live: Mapping[str, Optional[str]]) -> Target:
+def target(pasts: Mapping[str, Past], live: Mapping[str, Optional[str]]) -> Target:
     """Where a rollback of these hosts goes without a version; ``live`` is what each of their members runs, None if it is dead.
 
     A rollback that was cut off, or failed, goes on. Else, if something was begun after the last completed release, or
     a member runs another one: that last completed one. Else the one before it.
     """
-    stack = common(histories)
+    stack = common(pasts)
     if not stack:
-        return Target(None, _nothing_in_common(histories))
-    begun = [line for line in map(under_way, histories.values()) if line and all(line["release"] in ever_completed(lines) for lines in histories.values())]
-    if begun:
-        line = max(begun, key=_moment)
+        return Target(None, _nothing_in_common(pasts))
+    begun = [past.under_way for past in pasts.values() if past.under_way]
+    known = [line for line in begun if all(line["release"] in past.ever_completed for past in pasts.values())]
+    if known:
+        line = max(known, key=lambda line: (int(line.get("token") or 0), line["time"]))
         return Target(line["release"], f"the rollback to it, begun at {clock(line['time'])} by {line.get('by', 'somebody')}, was not completed")
     last = stack[-1]
-    ahead = {host: completed(lines)[-1] for host, lines in histories.items() if completed(lines)[-1] != last}
+    ahead = {host: past.last for host, past in pasts.items() if past.last != last}
     if ahead:
         return Target(last, f"{', '.join(ahead)} alone went on to {', '.join(sorted(set(ahead.values())))}")
-    not_completed = [release for lines in histories.values() for release in tried(lines)]
+    not_completed = [release for past in pasts.values() for release in past.tried]
     if not_completed:
         return Target(last, f"{not_completed[-1]} came after it and was not completed")
     other = next((member for member, release in live.items() if release not in (None, last)), "")
     if other:
         return Target(last, f"{other} runs {live[other]}")
     if len(stack) == 1:
-        return Target(None, f"there is no release to go back to: {last} is the only one that was completed{_on(histories)}.")
+        return Target(None, f"there is no release to go back to: {last} is the only one that was completed{_on(pasts)}.")
     return Target(stack[-2], f"it was the last completed one before {last}")
 
 
-def _on(histories: Mapping[str, Sequence[Line]]) -> str:
-    return f" on {', '.join(histories)}" if len(histories) <= 3 else " on all of these hosts"
+def _on(pasts: Mapping[str, Past]) -> str:
+    return f" on {', '.join(pasts)}" if len(pasts) <= 3 else " on all of these hosts"
 
 
-def _nothing_in_common(histories: Mapping[str, Sequence[Line]]) -> str:
-    bare = [host for host, lines in histories.items() if not completions(lines)]
+def _nothing_in_common(pasts: Mapping[str, Past]) -> str:
+    bare = [host for host, past in pasts.items() if not past.stack]
     if bare:
         return f"there is no release to go back to: none was ever completed on {', '.join(bare)}."
-    words = "; ".join(f"{host} has {', '.join(completed(lines))}" for host, lines in histories.items())
+    words = "; ".join(f"{host} has {', '.join(release for release, _token, _time in past.stack)}" for host, past in pasts.items())
     return f"there is no release to go back to that was completed on all of these hosts: {words}."
 
 

@@ -53,6 +53,15 @@ class Place:
             return {}
         return found if isinstance(found, dict) else {}
 
+    def records(self) -> Dict[str, Dict[str, Any]]:
+        """What was written down of every complete release here, by its name."""
+        try:
+            names = os.listdir(self.path)
+        except OSError:
+            return {}
+        found = {name[1:-5]: self.record(name[1:-5]) for name in sorted(names) if name.startswith(".") and name.endswith(".json")}
+        return {release: record for release, record in found.items() if record}
+
     def write_record(self, release: str, record: Dict[str, Any]) -> None:
         _files.write(self._record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o644)
 

@@ -60,7 +60,8 @@ def work(module):
     if module.check_mode:
         return {"changed": False}
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
-    _release.remember(wish.root, **module.params["event"])
+    if module.params["event"]:
+        _release.remember(wish.root, **module.params["event"])
     return {"changed": False}
 
 

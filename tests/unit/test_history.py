@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _release
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _model, _release
 
 _clock = iter(range(1, 10_000_000))
 
@@ -32,7 +33,7 @@ def failed(release: str, back_to: str = "") -> list[dict[str, Any]]:
 
 
 def goes_to(lines: list[dict[str, Any]], *live: str | None) -> str | None:
-    return _history.target({"app1": lines}, {f"app1/{number}": release for number, release in enumerate(live)}).release
+    return _history.target({"app1": _history.past(lines)}, {f"app1/{number}": release for number, release in enumerate(live)}).release
 
 
 def test_releases_stack_up_and_one_that_is_released_again_moves_to_the_end() -> None:
@@ -81,15 +82,15 @@ def test_a_rollback_that_was_cut_off_goes_on_to_where_it_went() -> None:
 
 
 def test_without_a_release_before_there_is_none_and_the_sentence_says_so() -> None:
-    only = _history.target({"app1": released("1")}, {"app1/blue": "1"})
+    only = _history.target({"app1": _history.past(released("1"))}, {"app1/blue": "1"})
     assert only.release is None
     assert only.why == "there is no release to go back to: 1 is the only one that was completed on app1."
-    none = _history.target({"app1": failed("1")}, {"app1/blue": "1"})
+    none = _history.target({"app1": _history.past(failed("1"))}, {"app1/blue": "1"})
     assert (none.release, none.why) == (None, "there is no release to go back to: none was ever completed on app1.")
 
 
 def fleet(app1: list[dict[str, Any]], app2: list[dict[str, Any]], *live: str) -> _history.Target:
-    return _history.target({"app1": app1, "app2": app2}, dict(zip(("app1/blue", "app2/blue"), live, strict=True)))
+    return _history.target({"app1": _history.past(app1), "app2": _history.past(app2)}, dict(zip(("app1/blue", "app2/blue"), live, strict=True)))
 
 
 def test_of_hosts_that_differ_the_answer_is_what_all_of_them_had() -> None:
@@ -121,6 +122,12 @@ def test_a_torn_or_foreign_line_is_none_and_the_next_one_is_whole(tmp_path: Path
     (tmp_path / "history.jsonl").write_bytes(b'7\n[]\n{"time": "noon"}\n\xff\xfe\n{"time": 1, "event": "released", "release": 3}\n{"time": 1.5, "event": "rele')
     _release.remember(str(tmp_path), event="released", release="2")
     assert _history.completed(_history.read(str(tmp_path))) == ("2",)
+
+
+def test_a_past_survives_json_and_reaches_fifty_releases_deep() -> None:
+    found = _history.past([*released(*map(str, range(60))), run("rolling back", "58")])
+    assert [release for release, _token, _time in found.stack] == list(map(str, range(10, 60)))
+    assert _model.load(_history.Past, json.loads(json.dumps(_model.dump(found)))) == found
 
 
 def test_a_host_without_a_history_has_no_lines(tmp_path: Path) -> None:

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All that a host can tell of its service in one look. Changes nothing, and what cannot be seen is a sentence, not a failure."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import Any, Dict, List, Optional
+
+from . import _files, _history, _hold, _lock, _observe, _site, _supervisor, _workers
+from ._model import HostState, Refusal, Wish, dump
+from ._release import Place, SlotPlace, releases
+from ._supervisor import Client
+
+_LINES = 100  # of the history that travel, the newest
+
+
+def look(wish: Wish, keeps_lease: bool) -> Dict[str, Any]:
+    """The host's ``state``, the ``releases`` on its disk, its ``history``, who holds the lock; ``problems`` are what could not be seen."""
+    problems: List[str] = []
+    client = _client(wish, problems)
+    lines = _history.read(wish.root) if wish.members else []
+    return {
+        "state": dump(_state(wish, client, problems)),
+        "workers": _workers.seen(wish, client) if client else [],
+        "since": {member.slot: _since(lines, member.slot) for member in wish.members},
+        "releases": on_disk(wish) if wish.members else {},
+        "history": lines[-_LINES:],
+        "lines": len(lines),
+        "past": dump(_history.past(lines)),
+        "lock": _holder(wish, problems) if keeps_lease else "",
+        "maintenance": _maintenance(wish, problems) if wish.pool else {},
+        "problems": problems,
+    }
+
+
+def _client(wish: Wish, problems: List[str]) -> Optional[Client]:
+    """supervisor, if it answers: without it there is still the balancer, and what is on disk."""
+    try:
+        return _supervisor.connect(wish.supervisor) if wish.members else None
+    except Refusal as error:
+        problems.append(str(error))
+        return None
+
+
+def _state(wish: Wish, client: Optional[Client], problems: List[str]) -> HostState:
+    """As the swap sees it, but a member that only others balance is asked no more often than another one."""
+    alone = replace(wish, balancers=())
+    try:
+        return _observe.host(alone, client)
+    except (Refusal, OSError, ValueError) as error:
+        problems.append(str(error))
+        return HostState(wish.host, time.time(), {})
+
+
+def _since(lines: List[_history.Line], slot: str) -> float:
+    """When the slot's release came to serve there, by its newest line; 0 if it has none."""
+    return next((line["time"] for line in reversed(lines) if line.get("slot") == slot and line.get("result") in ("good", "put back")), 0.0)
+
+
+def on_disk(wish: Wish) -> Dict[str, Dict[str, Any]]:
+    """The releases by name, oldest first: when ``staged``, the ``marks`` by slot, and where it is ``lacking``; nowhere, if it is complete."""
+    places: Dict[str, Place] = {"releases": releases(wish.root), **{m.slot: SlotPlace(wish.root, m.slot) for m in wish.members}}
+    records = {name: place.records() for name, place in places.items()}
+    found = {}
+    for release in {release for known in records.values() for release in known}:
+        each = {name: known.get(release, {}) for name, known in records.items()}
+        found[release] = {
+            "staged": max((float(record.get("staged") or 0.0) for record in each.values()), default=0.0),
+            "marks": {name: record["mark"] for name, record in each.items() if record.get("mark")},
+            "lacking": [places[name].path for name, record in each.items() if not record],
+        }
+    return dict(sorted(found.items(), key=lambda item: item[1]["staged"]))
+
+
+def _holder(wish: Wish, problems: List[str]) -> str:
+    try:
+        lease = _lock.holder(_hold.lease_folder(wish))
+    except Refusal as error:
+        problems.append(str(error))
+        return ""
+    return _lock.describe(lease, time.time()) if lease else ""
+
+
+def _maintenance(wish: Wish, problems: List[str]) -> Dict[str, Any]:
+    """Which members a person took out of this balancer: by whom, why, since when."""
+    path = f"{_site.state_dir(wish)}/maintenance.json"
+    text: Optional[str] = _files.read(path)
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        problems.append(f"{path} cannot be read as the list of who is in maintenance: {str(text)[:60]!r}.")
+        return {}
+    return found
