@@ -197,6 +197,7 @@ class Wish:
     min_serving: int = 1
     balancers: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, ...], ...] = ()
+    hooks: Tuple[Hook, ...] = ()
     rollback: bool = False
     keep_releases: int = 0
     jobs: Tuple[Job, ...] = ()
