@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _task, _wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
@@ -22,7 +23,7 @@ _GONE = "No member that this balancer may still serve can be stopped; if it is g
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.preflight): per host, so that play vars and role defaults are seen."""
 
-    _VALID_ARGS = frozenset({"role", "bare"})
+    _VALID_ARGS = frozenset({"role", "bare", "gates"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -37,8 +38,10 @@ class ActionModule(ActionBase):
             facts = {"bluegreen_wish": {}, "bluegreen_unknown": []}
             return {**result, "changed": False, "ansible_facts": facts, "msg": "this host has nothing to do with the service"}
         wish = resolved.wish
+        gates = role == "release" and boolean(self._task.args.get("gates", True))
+        shut, overridden = self._shut(resolved) if gates else ([], "")
         try:
-            found = self._look(wish, role, variables)
+            found = _fitness.look(self, resolved, role, variables, gates)
         except AnsibleConnectionFailure as error:
             if not (resolved.rollout.max_unreachable and wish.members):
                 raise AnsibleConnectionFailure(f"{error}\nNothing was changed. {_LEAVE_OUT if wish.members else _GONE}") from error
@@ -51,7 +54,8 @@ class ActionModule(ActionBase):
             return {**result, **found, "msg": f"{found.get('msg')}\nNothing was changed."}
         absent = found["absent"]
         bare = boolean(self._task.args.get("bare", False))
-        findings = [*found["findings"], *([] if self._task.check_mode or bare else absent)]
+        result["warnings"] = [f"{wish.host}: {text}" for text in found["doubts"]]
+        findings = [*shut, *found["findings"], *([] if self._task.check_mode or bare else absent)]
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
             return {**result, "failed": True, "msg": "\n".join([*findings, f"Nothing was changed.{advice}"])}
@@ -60,24 +64,18 @@ class ActionModule(ActionBase):
             "bluegreen_unknown": absent,
             "bluegreen_unreachable": "",
             "bluegreen_staging_seconds": _hold.staging_seconds(resolved.build_timeout),
+            "bluegreen_overridden": overridden,
         }
         result["changed"] = False
         return result
 
-    def _look(self, wish: Wish, role: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """What the module finds on this host; the first host of the service lets the balancers be looked at that the play does not have."""
-        found: dict[str, Any] = self._execute_module("hotswap.bluegreen.preflight", {"role": role, "wish": dump(wish)}, task_vars=variables)
-        elsewhere = _fleet.balancers_beyond(self, variables, role)
-        if found.get("failed") or found.get("unreachable") or not elsewhere:
-            return found
-        if role != "release":
-            names = " and ".join(balancer.host for balancer in elsewhere)
-            self._display.warning(f"{names}: not in this play, so nothing is installed there.")
-            return found
-        hosts = _remote.Hosts(self, variables)
-        known = {balancer.host: balancer for balancer in elsewhere}
-        answers = hosts.all(list(known), lambda host: hosts.module(host, "preflight", {"role": role, "wish": dump(known[host])}))
-        for host, answer in answers.items():
-            for kind in ("findings", "absent"):
-                found[kind] = [*found[kind], *(f"{host}: {text}" for text in answer[kind])]
-        return found
+    def _shut(self, resolved: _wish.Resolved) -> tuple[list[str], str]:
+        """Why nothing may be released now, and what the history is to know of a release all the same. In check mode it is only warned about."""
+        closed = resolved.window.refusal(datetime.datetime.now(datetime.timezone.utc)) if resolved.window else ""
+        if closed and resolved.window_override:
+            self._display.warning(f"{closed.partition(';')[0]} It is released all the same: {resolved.window_override}")
+            return [], f"outside of {resolved.window.words if resolved.window else ''}: {resolved.window_override}"
+        if closed and self._task.check_mode:
+            self._display.warning(closed)
+            return [], ""
+        return [closed] if closed else [], ""

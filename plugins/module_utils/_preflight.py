@@ -8,26 +8,30 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, FrozenSet, List, Sequence, Tuple
 
-from . import _files, _nginx, _observe, _processes, _program, _site, _sockets, _stage, _supervisor, _users
+from . import _config_checks, _files, _nginx, _observe, _processes, _program, _reserves, _site, _sockets, _stage, _supervisor, _users, _versions
 from ._model import Member, Refusal, Wish
 
 
 @dataclass(frozen=True)
 class Found:
-    """``findings`` are faults; ``absent`` is what hotswap.bluegreen.install would bring."""
+    """``findings`` are faults, ``warnings`` what may become one; ``absent`` is what hotswap.bluegreen.install would bring."""
 
     findings: Tuple[str, ...]
     absent: Tuple[str, ...]
+    warnings: Tuple[str, ...] = ()
 
 
-def check(wish: Wish, role: str, dry: bool) -> Found:
-    """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files."""
+def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check] = ()) -> Found:
+    """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files. ``asked`` is what else must answer."""
     findings: List[str] = []
     absent: List[str] = []
-    if wish.members and wish.program.user and not _users.exists(wish.program.user):
-        findings.append(f"bluegreen_user: this host has no user {wish.program.user!r}.")
+    user = wish.program.user
+    if wish.members and user and not _users.exists(user):
+        findings.append(f"bluegreen_user: this host has no user {user!r}.")
+        asked = [check for check in asked if check.url]
+
     parts = ((_check_supervisor, "nginx_upstream", wish.members), (_check_nginx, "supervisor_program", wish.pool))
     for part, other, concerned in parts:
         if role != other and concerned:
@@ -41,7 +45,20 @@ def check(wish: Wish, role: str, dry: bool) -> Found:
     _check_writable(_folders(wish, role), findings)
     if role != "nginx_upstream" and wish.members:
         _check_space(wish, findings)
-    return Found(tuple(findings), tuple(absent))
+    findings += _config_checks.findings(asked, user, wish.host)
+    return Found(tuple(findings), tuple(absent), tuple(_warnings(wish)) if role == "release" else ())
+
+
+def _warnings(wish: Wish) -> List[str]:
+    """What stands against nothing now. A host on which something is missing has other worries."""
+    try:
+        client = _supervisor.connect(wish.supervisor) if wish.members else None
+        trees: Dict[str, FrozenSet[int]] = {}
+        for member in wish.members if client else ():
+            trees[member.slot] = _processes.tree(client.process(_program.program_name(wish.service, member.slot)).pid)
+        return _reserves.warnings(wish, trees, client.pid() if client else 0)
+    except Refusal:
+        return []
 
 
 def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], _dry: bool, installed: bool) -> None:
@@ -50,6 +67,7 @@ def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], _dry: 
     except Refusal as error:
         (findings if os.path.exists(wish.supervisor.config) else absent).append(str(error))
         return
+    findings += _versions.judge_supervisor(client.version())
     if not all(_supervisor.includes(client.access, _observe.program_path(wish, member.slot)) for member in wish.members):
         findings.append(
             f"supervisor does not read {wish.supervisor.program_dir}: add {wish.supervisor.program_dir}/*.conf to [include] files of "
@@ -84,6 +102,7 @@ def _check_nginx(wish: Wish, findings: List[str], absent: List[str], dry: bool, 
     if not os.path.exists(wish.nginx.config):
         findings.append(f"nginx: its configuration {wish.nginx.config} is not there; set bluegreen_nginx_config.")
         return
+    findings += _versions.nginx(wish)
     if not dry:
         broken = _nginx.test(wish.nginx)
         if broken:
@@ -141,3 +160,4 @@ def _check_space(wish: Wish, findings: List[str]) -> None:
         _stage.check_space(_first_there(wish.root), 0, "a release")
     except Refusal as error:
         findings.append(str(error))
+    findings += _reserves.inodes_of(_first_there(wish.root))

@@ -141,6 +141,10 @@ class Client:
     def version(self) -> str:
         return str(self._call("getSupervisorVersion"))
 
+    def pid(self) -> int:
+        """supervisord's own."""
+        return int(self._call("getPID"))
+
     def process(self, name: str) -> Process:
         """The program's state now. A pid of 0 means: no process."""
         try:

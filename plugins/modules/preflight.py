@@ -25,9 +25,19 @@ options:
     description: Whether nginx and supervisor may still be missing, because a later task installs them.
     type: bool
     default: false
+  gates:
+    description: >-
+      Whether C(bluegreen_window) and C(bluegreen_config_checks) are asked, which a release must pass; V(false) for a rollback and for
+      maintenance.
+    type: bool
+    default: true
   wish:
     description: What this host shall run. The action fills it in.
     type: dict
+  checks:
+    description: What must answer, as JSON. The action fills it in.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: The same checks, without those that write files (C(nginx -t)).
@@ -48,6 +58,15 @@ findings:
   type: list
   elements: str
   returned: always
+doubts:
+  description: What may go wrong one day, a sentence each; the action shows them as warnings.
+  type: list
+  elements: str
+  returned: always
+time:
+  description: The host's clock, in seconds since the epoch.
+  type: float
+  returned: always
 absent:
   description: What the installation still lacks, a sentence each.
   type: list
@@ -55,12 +74,18 @@ absent:
   returned: always
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _module, _preflight
+import json
+import time
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _module, _preflight
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import load
 
 
 def work(module):
-    found = _preflight.check(_module.wish(module), module.params["role"], dry=module.check_mode)
-    return {"changed": False, "findings": list(found.findings), "absent": list(found.absent)}
+    checks = [load(_config_checks.Check, check) for check in json.loads(module.params["checks"] or "[]")]
+    found = _preflight.check(_module.wish(module), module.params["role"], module.check_mode, checks)
+    told = {"findings": list(found.findings), "doubts": list(found.warnings), "absent": list(found.absent)}
+    return {"changed": False, "time": time.time(), **told}
 
 
 if __name__ == "__main__":
@@ -68,7 +93,9 @@ if __name__ == "__main__":
         {
             "role": {"type": "str", "choices": ["release", "supervisor_program", "nginx_upstream"], "default": "release"},
             "bare": {"type": "bool", "default": False},
+            "gates": {"type": "bool", "default": True},
             "wish": {"type": "dict"},
+            "checks": {"type": "str", "default": "", "no_log": True},
         },
         work,
     )

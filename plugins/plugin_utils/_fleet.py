@@ -56,14 +56,22 @@ def topology(action: ActionBase, task_vars: Mapping[str, Any], role: str = "rele
     return _topology.read(_values(action, task_vars, _reference(action, task_vars), role), task_vars["groups"], _hostvars.named(action, task_vars))
 
 
-def balancers_beyond(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> list[Wish]:
-    """The balancers that are not in the play: for the first of its hosts that runs the service, which looks after them; none for the others."""
+@dataclass(frozen=True)
+class Beyond:
+    """What one host of the play looks after for all of them: ``is_first`` is whether it is the one; ``balancers`` are those that the play does not have."""
+
+    is_first: bool
+    balancers: tuple[Wish, ...] = ()
+
+
+def beyond(action: ActionBase, task_vars: Mapping[str, Any], role: str = "release") -> Beyond:
+    """It is the first of the play's hosts that runs the service; the others have nothing to look after."""
     shape = topology(action, task_vars, role)
     play = task_vars["ansible_play_hosts_all"]
     first = next((host for host in shape.hosts if host in play), None)
     if task_vars["inventory_hostname"] != first:
-        return []
-    return [_required(action, task_vars, host, role) for host in shape.balancers if host not in play]
+        return Beyond(False)
+    return Beyond(True, tuple(_required(action, task_vars, host, role) for host in shape.balancers if host not in play))
 
 
 def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
