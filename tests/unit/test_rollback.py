@@ -1,0 +1,83 @@
+"""Which release a rollback goes to, and why one is refused: decided by what the hosts told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _rollback
+
+from tests.unit.test_history import failed, released, run
+
+
+def host(lines: list[dict[str, Any]], live: str | None, *on_disk: str, lacking: tuple[str, ...] = (), marks: dict[str, str] | None = None) -> dict[str, Any]:
+    """What a host of one slot answers."""
+    places = {release: ["/srv/shop/blue"] if release in lacking else [] for release in on_disk}
+    return {
+        "past": dump(_history.past(lines)),
+        "state": {"slots": {"blue": {"release": live, "current": live, "pid": 7 if live else 0}}},
+        "releases": {
+            release: {"staged": number, "marks": {"blue": (marks or {}).get(release, "good")}, "lacking": where}
+            for number, (release, where) in enumerate(places.items())
+        },
+    }
+
+
+def refusal(seen: dict[str, Any], wanted: str = "") -> str:
+    with pytest.raises(Refusal) as refused:
+        _rollback.choose(seen, wanted)
+    return str(refused.value)
+
+
+def test_it_goes_to_the_release_before() -> None:
+    assert _rollback.choose({"app1": host(released("1", "2"), "2", "1", "2")}) == _rollback.Choice("1", "it was the last completed one before 2", False)
+
+
+def test_it_goes_to_the_one_that_is_wanted_forward_again_too() -> None:
+    lines = [*released("1", "2"), run("rolling back", "1"), run("rolled back", "1")]
+    assert _rollback.choose({"app1": host(lines, "1", "1", "2")}, "2") == _rollback.Choice("2", "as bluegreen_rollback_to says", False)
+
+
+def test_where_every_member_runs_it_and_the_hosts_remember_it_so_there_is_nothing_to_do() -> None:
+    after_a_failure = host([*released("1", "2"), *failed("3", "2")], "2", "1", "2", "3")
+    assert _rollback.choose({"app1": after_a_failure}) == _rollback.Choice("2", "3 came after it and was not completed", True)
+    cut_off = host([*released("1", "2"), run("rolling back", "1")], "1", "1", "2")
+    assert not _rollback.choose({"app1": cut_off}).settled, "the history does not say yet that it is over"
+    dead = host(released("1"), None, "1")
+    assert not _rollback.choose({"app1": dead}, "1").settled
+
+
+def test_an_unknown_release_is_refused_with_the_list_of_what_is_there() -> None:
+    assert refusal({"app1": host(released("1", "2"), "2", "1", "2")}, "9") == (
+        "release 9 is on none of the hosts of this run. Complete on these hosts, for bluegreen_rollback_to: 1, 2."
+    )
+
+
+def test_a_release_that_is_not_complete_everywhere_is_refused_with_the_places() -> None:
+    seen = {"app1": host(released("1", "2"), "2", "1", "2"), "app2": host(released("1", "2"), "2", "1", "2", lacking=("1",))}
+    told = "release 1 is not complete, so nobody goes back to it; it is missing on app2: /srv/shop/blue."
+    assert refusal(seen, "1").startswith(told)
+    assert refusal(seen).startswith(told), "the one that it would go to by itself, too"
+    new = {"app1": host(released("1", "2"), "2", "1", "2"), "app2": host(released("2"), "2", "2")}
+    assert refusal(new, "1").startswith("release 1 is not complete, so nobody goes back to it; it is missing on app2: any place.")
+
+
+def test_a_release_that_was_never_good_is_refused() -> None:
+    seen = {"app1": host([*released("1"), *failed("2", "1")], "1", "1", "2", marks={"2": "failed"})}
+    assert refusal(seen, "2").startswith("release 2 failed in app1/blue; a rollback goes to one that was good.")
+    staged = host(released("1"), "1", "1", "2")
+    staged["releases"]["2"]["marks"] = {}
+    assert refusal({"app1": staged}, "2").startswith("release 2 was never completed on app1; a rollback goes to one that was good.")
+
+
+def test_a_host_that_lost_its_history_still_knows_by_its_marks_what_was_good() -> None:
+    assert _rollback.choose({"app1": host([], "2", "1", "2")}, "1").release == "1"
+    assert "none was ever completed on app1" in refusal({"app1": host([], "2", "1", "2")})
+
+
+def test_a_host_with_no_release_says_so() -> None:
+    assert refusal({"app1": host([], None)}) == (
+        "there is no release to go back to: none was ever completed on app1. There is no complete release on these hosts that was ever completed."
+    )
