@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Tuple
 
-from . import _files, _health, _nginx, _processes, _program, _sockets
+from . import _files, _health, _nginx, _processes, _program, _sockets, _workers
 from ._model import Health, HostState, Member, SlotState, Wish
 from ._release import SlotPlace
 
@@ -34,7 +34,8 @@ def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = 
     nginx = _nginx.processes(wish.nginx) if wish.pool else frozenset()
     serving = frozenset(balancer.serving) if balancer else frozenset()
     slots = {m.slot: slot_state(wish, m, client, serving, nginx, sleep) for m in wish.members if client}
-    return HostState(wish.host, time.time(), slots, balancer)
+    jobs = tuple(_workers.singles(wish, client)) if client else ()
+    return HostState(wish.host, time.time(), slots, balancer, jobs)
 
 
 def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
@@ -60,7 +61,7 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         previous=place.previous,
         mark=place.mark(place.current),
         staged=bool(wish.release and place.record(wish.release)),
-        pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot),
+        pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot) or _workers.pending(wish, client, member.slot),
         listener=owner,
         holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
         connections=connections,

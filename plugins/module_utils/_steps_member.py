@@ -13,9 +13,8 @@ import contextlib
 import os
 from typing import FrozenSet, List, Tuple
 
-from . import _files, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
+from . import _files, _halt, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame
-from ._halt import SPARE, Halt
 from ._model import Health, Member, Refusal, Step, Wish
 from ._supervisor import DEAD_STATES, Client
 
@@ -59,9 +58,9 @@ class MemberSteps:
         member = self._member(step)
         self._must_be_out(step, member)
         name = _program.program_name(self.wish.service, member.slot)
-        halt = Halt(self.client, self.frame.clock, [name, *_workers.programs(self.wish, member.slot)], step.resume.get("pids", ()))
+        halt = _halt.Halt(self.client, self.frame.clock, [name, *_workers.programs(self.wish, member.slot)], step.resume.get("pids", ()))
         limit = _workers.stop_timeout(self.wish, member.slot)
-        end = self.frame.clock.now() - step.elapsed + limit + SPARE
+        end = self.frame.clock.now() - step.elapsed + limit + _halt.SPARE
         if not step.resume:
             halt.begin()
         while True:

@@ -52,7 +52,7 @@ def installed(wish: Wish, slot: str) -> Dict[str, str]:
 
 def known(wish: Wish, slot: str, release: str) -> List[Job]:
     """The wished workers of a place that the release has, by its start as it is there."""
-    start = _files.read(SlotPlace(wish.root, slot).start_path(release)) or ""
+    start = _files.read(SlotPlace(wish.root, slot).start_path(release)) or "" if release else ""
     return [job for job in wish.jobs_in(slot) if job.id in _program.jobs_known(start)]
 
 
@@ -159,7 +159,9 @@ def singles(wish: Wish, client: Client) -> List[JobState]:
     files, lines, permits = installed(wish, WORKERS), _cron.lines(wish), _permit.here(wish)
     ids = {*permits, *lines, *(f"worker:{name[len(wish.service) + 1 :]}" for name in files), *(job.id for job in wish.singles)}
     place = SlotPlace(wish.root, WORKERS)
-    behind = "" if wish.release and place.current == wish.release and not place.pending(wish.release) else f"release {place.current or 'none'}"
+    behind = (
+        "" if wish.release and place.current == wish.release and (wish.rollback or not place.pending(wish.release)) else f"release {place.current or 'none'}"
+    )
     found = [
         _cron_state(wish, job, lines, permits, behind) if job.startswith("cron:") else _state(wish, client, job, files, permits, behind) for job in sorted(ids)
     ]

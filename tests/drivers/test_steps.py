@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _observe, _processes, _sockets, _steps, _steps_member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _halt, _observe, _processes, _sockets, _steps
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
@@ -263,7 +263,7 @@ def test_a_member_that_its_balancer_serves_is_not_touched(shop: Shop, step: str)
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The spare time on top of stopwaitsecs, short."""
-    monkeypatch.setattr(_steps_member, "_STOP_SPARE", 0.3)
+    monkeypatch.setattr(_halt, "SPARE", 0.3)
 
 
 @pytest.mark.usefixtures("impatient")
