@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
             """What the host did, or why it did not."""
             arguments = {"wish": dump(mine[host]), "token": lock.get("token", 0), "keeps_lease": host == fleet.keeper.host, "event": event}
             try:
-                return hosts.module(host, "finish", arguments)
+                return hosts.module(host, "finish", {**arguments, "prune": not booked})
             except (Lost, Refusal) as error:
                 return str(error)
 
@@ -60,7 +60,21 @@ class ActionModule(ActionBase):
             return {"changed": False, "msg": "the swap failed, which was written to the history"}
         if late:
             return {"ansible_facts": {"bluegreen_verdict": late}, "changed": False, "msg": "\n".join(late.values())}
-        return {"changed": any(answer.get("changed") for answer in done.values() if isinstance(answer, dict))}
+        answers = {host: answer for host, answer in done.items() if isinstance(answer, dict)}
+        self._tell_removed(answers, fleet)
+        return {"changed": any(answer.get("changed") for answer in answers.values()), "removed": {host: answer["removed"] for host, answer in answers.items()}}
+
+    def _tell_removed(self, answers: dict[str, dict[str, Any]], fleet: _fleet.Fleet) -> None:
+        """A line for all hosts that removed the same, and what could not be removed."""
+        keep = {wish.host: wish.keep_releases for wish in fleet.wishes}
+        same: dict[str, list[str]] = {}
+        for host, answer in answers.items():
+            if answer["removed"]:
+                same.setdefault(f"removed old releases: {', '.join(answer['removed'])} (bluegreen_keep_releases is {keep[host]})", []).append(host)
+            for problem in answer["problems"]:
+                self._display.warning(f"{host}: {problem}")
+        for line, hosts in same.items():
+            self._display.display(f"{', '.join(hosts)}: {line}")
 
     def _event(self, booked: dict[str, str], fleet: _fleet.Fleet) -> dict[str, Any]:
         """How the run ended, for the history of each host."""

@@ -10,7 +10,7 @@ module: finish
 short_description: Bring a release to its end, after the swap
 version_added: 0.1.0
 description:
-  - Writes to each host's history how the release ended.
+  - Writes to each host's history how the release ended, and removes the releases that it needs no more, as C(bluegreen_keep_releases) says.
   - In a playbook this is an action for all hosts of the play, after M(hotswap.bluegreen.swap) and under the same lock; it takes everything
     from the C(bluegreen_*) variables. After a swap that failed it only writes that down.
 author:
@@ -31,6 +31,10 @@ options:
     description: The line for the history. The action fills it in.
     type: dict
     default: {}
+  prune:
+    description: Whether to remove the releases that the host needs no more. The action fills it in.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Changes nothing.
@@ -50,9 +54,18 @@ changed:
   description: Whether anything but the history was changed.
   type: bool
   returned: always
+removed:
+  description: The releases that were removed; in a playbook by host.
+  type: raw
+  returned: success
+problems:
+  description: What could not be removed, a sentence each. That is no failure.
+  type: list
+  elements: str
+  returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _release
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _release, _retention, _supervisor
 
 
 def work(module):
@@ -62,7 +75,8 @@ def work(module):
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
     if module.params["event"]:
         _release.remember(wish.root, **module.params["event"])
-    return {"changed": False}
+    gone = _retention.prune(wish, _supervisor.connect(wish.supervisor)) if module.params["prune"] else _retention.Removed()
+    return {"changed": bool(gone.releases), "removed": list(gone.releases), "problems": list(gone.problems)}
 
 
 if __name__ == "__main__":
@@ -72,6 +86,7 @@ if __name__ == "__main__":
             "token": {"type": "int", "default": 0, "no_log": False},
             "keeps_lease": {"type": "bool", "default": False},
             "event": {"type": "dict", "default": {}},
+            "prune": {"type": "bool", "default": False},
         },
         work,
     )
