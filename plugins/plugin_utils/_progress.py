@@ -16,6 +16,14 @@ _WHAT = {
     "start": "start",
     "check": "check listener and health",
     "enable": "switch the balancer back in",
+    "before_release": "the user's command",
+    "migrate": "the user's command, once in the fleet",
+    "migrate_down": "the user's command, once in the fleet",
+    "before_stop": "the user's command: may it stop?",
+    "after_start": "the user's command, before it serves",
+    "after_enable": "the user's command, now that it serves",
+    "after_release": "the user's command",
+    "on_rollback": "the user's command",
 }
 
 

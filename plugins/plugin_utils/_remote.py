@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Refusal, Step, Wish, dump, load
 
 from . import _hostvars, _reach
 from ._runner import Abandoned, Answer, Lost
@@ -61,11 +62,45 @@ class Hosts:
         return result
 
     def observe(self, wish: Wish) -> HostState:
-        return self._steps(wish, ()).state
+        state = self._steps(wish, ()).state
+        assert state is not None  # the module steps always looks
+        return state
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
         self._beat(wish.host)
         return self._steps(wish, steps)
+
+    def elsewhere(self, wish: Wish, step: Step) -> Answer:
+        """A slice of a hook that is not run on the member's own host, or of one of the whole release. A host that cannot be asked fails the hook."""
+        self._beat(step.host)
+        told, hook = _hooks.variables(wish, step), step.hook
+        assert hook is not None  # what brought us here
+        if step.host == _hooks.CONTROLLER:
+            event, waiting, failure = _hooks.once(step, step.host, _hooks.anywhere(hook, told, cwd=self._action._loader.get_basedir()))
+            return Answer(None, (event,), waiting, failure)
+        own = dump(wish) if step.host == wish.host else {}
+        arguments = {"step": dump(step), "wish": own, "told": told, "token": self._token, "keeps_lease": self._keeps(step.host)}
+        try:
+            found = self.module(step.host, "hook", arguments)
+        except (Lost, Refusal) as error:
+            return self._not_run(step, hook, str(error))
+        return Answer(
+            None,
+            (load(Event, found["event"]),),
+            load(Step, found["waiting"]) if found["waiting"] else None,
+            load(Failure, found["failure"]) if found["failure"] else None,
+        )
+
+    def _not_run(self, step: Step, hook: Hook, why: str) -> Answer:
+        """The hook could not be run at all."""
+        outcome = "overtime" if hook.on_failure == "warn" else "failed"
+        event = Event(step.name, step.member, outcome, time.time(), 0.0, why, step.host)
+        failure = Failure(step.member, step.name, f"bluegreen_{hook.at} {hook.shown!r} can be run on {step.host}", why, (), step.host)
+        return Answer(None, (event,), None, failure if outcome == "failed" else None)
+
+    def _keeps(self, host: str) -> bool:
+        """Whether the run's lease is kept on this host."""
+        return self._keeper is not None and host == self._keeper.host
 
     def _beat(self, host: str) -> None:
         """A sign of life to the host that keeps the lock; a call to that very host is one itself."""
@@ -99,7 +134,7 @@ class Hosts:
             "wish": dump(wish),
             "steps": [dump(step) for step in steps],
             "token": self._token,
-            "keeps_lease": self._keeper is not None and wish.host == self._keeper.host,
+            "keeps_lease": self._keeps(wish.host),
         }
         result = self.module(wish.host, "steps", arguments)
         return Answer(

@@ -122,7 +122,7 @@ def _path(value: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    found = _parsed(value)
+    found = parsed(value)
     if isinstance(found, (list, tuple)):
         return list(found)
     raise Wrong("a list is expected")
@@ -130,20 +130,20 @@ def _list(value: Any) -> list[Any]:
 
 def listed(value: Any) -> list[Any]:
     """A list as it is, or as a text has it (``[1, 5, "20%"]``, ``1, 5, 20%``); anything else as its only entry."""
-    found = _parsed(value)
+    found = parsed(value)
     if isinstance(found, str) and ("," in found or found.startswith("[")):
         return [word.strip(" '\"") for word in found.strip("[] ").split(",")]
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def _dictionary(value: Any) -> dict[Any, Any]:
-    found = _parsed(value)
+    found = parsed(value)
     if isinstance(found, Mapping):
         return dict(found)
     raise Wrong("a dictionary is expected")
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any) -> Any:
     """What a text of JSON stands for; everything else as it is."""
     if isinstance(value, str):
         try:

@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _config_checks, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _hook_rules, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -98,6 +98,7 @@ def resolve(
     build = _commands.build(values.get("build"), problems)
     environment = {} if fleet else _commands.environment(values, members, problems)
     rollout = _rollout(values, problems)
+    hooks = () if fleet else _hook_rules.read(values, problems)
     nginx_command = _commands.words(values["nginx_command"], "bluegreen_nginx_command", problems)
     nginx_reload = _commands.words(values["nginx_reload_command"] or None, "bluegreen_nginx_reload_command", problems)
     source = _source(values, problems)
@@ -157,6 +158,7 @@ def resolve(
         balancers=() if fleet else shape.of(host),
         batches=tuple(map(tuple, batches)),
         rollback=rollback,
+        hooks=hooks,
         keep_releases=values["keep_releases"],
     )
     return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks)
