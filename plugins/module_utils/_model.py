@@ -169,6 +169,26 @@ class Hook:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """What of a release's copies is not simply its own, as paths below it.
+
+    ``directories`` and ``files`` are links to ``<root>/shared``, which outlives releases. With ``writable`` only these
+    directories belong to the service's user, else the whole copy does.
+    """
+
+    directories: Tuple[str, ...] = ()
+    files: Tuple[str, ...] = ()
+    writable: Tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> str:
+        """The layout for a person and for a record, '' for none."""
+        shared = ", ".join([*self.directories, *(f"{path} (file)" for path in self.files)])
+        parts = [f"shared: {shared}" if shared else "", f"writable: {', '.join(self.writable)}" if self.writable else ""]
+        return "; ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
 class Wish:
     """What one host shall run, resolved and checked: all that the swap and its modules know of the user's variables.
 
@@ -176,7 +196,7 @@ class Wish:
     host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
     ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
     this host's members; ``jobs`` are its programs without a port, ``fleet`` all hosts that could run one of the fleet's.
-    ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
+    ``lifting`` are members whose maintenance this run ends. ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
 
@@ -198,11 +218,13 @@ class Wish:
     balancers: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, ...], ...] = ()
     hooks: Tuple[Hook, ...] = ()
+    lifting: Tuple[str, ...] = ()
     rollback: bool = False
     keep_releases: int = 0
     jobs: Tuple[Job, ...] = ()
     cron_dir: str = "/etc/cron.d"
     fleet: Tuple[str, ...] = ()
+    layout: Layout = field(default_factory=Layout)
 
     @property
     def singles(self) -> Tuple[Job, ...]:
@@ -266,13 +288,17 @@ class SlotState:
 
 @dataclass(frozen=True)
 class BalancerState:
-    """What one nginx serves: name and member ids of the active pool, the declared pools' names, and whether the workers have them."""
+    """What one nginx serves: name and member ids of the active pool, the declared pools' names, and whether the workers have them.
+
+    ``maintenance`` has who works on which member, why, and since when: ``by``, ``why``, ``since``.
+    """
 
     active: str = ""
     serving: Tuple[str, ...] = ()
     pools: Tuple[str, ...] = ()
     loaded: bool = False
     problem: str = ""
+    maintenance: Dict[str, Dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -340,8 +366,13 @@ class Step:
 
     @property
     def slot(self) -> str:
-        """The slot of a step with one member."""
+        """The slot of a step with one member, or the single job."""
         return self.members[0].partition("/")[2]
+
+    @property
+    def of_job(self) -> bool:
+        """Whether it is about a single job, or their place."""
+        return len(self.members) == 1 and (":" in self.slot or self.slot == WORKERS)
 
 
 @dataclass(frozen=True)
@@ -385,6 +416,7 @@ _PARTS: Dict[str, Any] = {
     "supervisor": Supervisor,
     "balancer": BalancerState,
     "hook": Hook,
+    "layout": Layout,
 }
 
 

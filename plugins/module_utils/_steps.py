@@ -76,15 +76,24 @@ class _Walk:
         return waiting, self._failure(step, error) if error else None
 
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do
-        place = self.balancer if step.name in ("declare", "switch", "drain", "enable") else self.members
+        place = self.balancer if step.name in ("declare", "switch", "drain", "enable") else self._at_home(step)
         if place is None:
             raise Refusal(f"{self.wish.host} runs no member; {step.name} of {step.member} cannot be done there.")
         return self.members.hook if step.hook and self.members else getattr(place, step.name)
+
+    def _at_home(self, step: Step):  # type: ignore[no-untyped-def]
+        """Who does the step of a member, or of a single job, on its own host; None on one that runs no member."""
+        if self.client is None or not step.of_job:
+            return self.members
+        from ._steps_jobs import JobSteps  # most calls have none
+
+        return JobSteps(self.wish, self.client, self.frame)
 
     def _failure(self, step: Step, error: Exception) -> Failure:
         """Whose fault it is: a member's, or, where a balancer refuses for itself, the host's."""
         own = len(step.members) == 1 and step.members[0].startswith(f"{self.wish.host}/")
         member = error.member if isinstance(error, Failed) and error.member else step.members[0] if own else ""
         expected = error.expected if isinstance(error, Failed) else f"step {step.name} of {step.member} can be done"
-        log = self.members.note_failure(step, error) if self.members and own else []
+        place = self._at_home(step) if own else None
+        log = place.note_failure(step, error) if place else []
         return Failure(member, step.name, expected, str(error), tuple(log), self.wish.host)

@@ -15,6 +15,7 @@ _WHAT = {
     "point": "point current to the release",
     "start": "start",
     "check": "check listener and health",
+    "vouch": "say that nothing of it is here",
     "enable": "switch the balancer back in",
     "before_release": "the user's command",
     "migrate": "the user's command, once in the fleet",
@@ -25,6 +26,7 @@ _WHAT = {
     "after_release": "the user's command",
     "on_rollback": "the user's command",
 }
+_OF_JOB = {"stop": "stop, and wait until all its processes are gone", "check": "check that it runs"}
 
 
 def _where(member: str, host: str) -> str:
@@ -34,7 +36,8 @@ def _where(member: str, host: str) -> str:
 
 def begin(step: Step) -> str:
     """The line as a step begins, or goes on."""
-    return f"{step.member or step.host}  {step.name:<8}{_WHAT[step.name]} …{_where(step.member, step.host) if step.member else ''}"
+    what = _OF_JOB.get(step.name, _WHAT[step.name]) if step.of_job else _WHAT[step.name]
+    return f"{step.member or step.host}  {step.name:<8}{what} …{_where(step.member, step.host) if step.member else ''}"
 
 
 def line(item: Event | Step | str) -> str:
