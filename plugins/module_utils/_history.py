@@ -185,9 +185,10 @@ def clock(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
-def words(line: Line) -> str:
-    """A line as a person reads it."""
+def words(line: Line, where: str = "") -> str:
+    """A line as a person reads it; ``where`` says on which hosts."""
     what = f"{line['slot']}: {line.get('result', '')}" if line.get("slot") else str(line.get("event", "?"))
     by = f", by {line['by']}" if line.get("by") else ""
     why = f": {str(line['why']).splitlines()[0]}" if line.get("why") else ""
-    return f"{clock(line['time'])}  {' '.join(filter(None, (what, line.get('release', ''))))}{by}{why}"
+    on = f"{where}  " if where else ""
+    return f"{clock(line['time'])}  {on}{' '.join(filter(None, (what, line.get('release', ''))))}{by}{why}"

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, FrozenSet, List, Optional
 
-from . import _files, _history, _hold, _lock, _observe, _site, _supervisor, _workers
-from ._model import HostState, Refusal, Wish, dump
+from . import _history, _hold, _lock, _nginx, _observe, _supervisor, _workers
+from ._model import HostState, Member, Refusal, SlotState, Wish, dump
 from ._release import Place, SlotPlace, releases
 from ._supervisor import Client
 
 _LINES = 100  # of the history that travel, the newest
+_NONE = "(none)"  # no name of a release
 
 
 def look(wish: Wish, keeps_lease: bool) -> Dict[str, Any]:
@@ -32,7 +32,6 @@ def look(wish: Wish, keeps_lease: bool) -> Dict[str, Any]:
         "lines": len(lines),
         "past": dump(_history.past(lines)),
         "lock": _holder(wish, problems) if keeps_lease else "",
-        "maintenance": _maintenance(wish, problems) if wish.pool else {},
         "problems": problems,
     }
 
@@ -47,13 +46,29 @@ def _client(wish: Wish, problems: List[str]) -> Optional[Client]:
 
 
 def _state(wish: Wish, client: Optional[Client], problems: List[str]) -> HostState:
-    """As the swap sees it, but a member that only others balance is asked no more often than another one."""
-    alone = replace(wish, balancers=())
+    """As the swap sees it; what one part cannot tell does not hide the others."""
+    balancer, nginx = None, frozenset()
+    slots: Dict[str, SlotState] = {}
     try:
-        return _observe.host(alone, client)
+        balancer = _nginx.observe(wish) if wish.pool else None
+        nginx = _nginx.processes(wish.nginx) if wish.pool else frozenset()
     except (Refusal, OSError, ValueError) as error:
         problems.append(str(error))
-        return HostState(wish.host, time.time(), {})
+    serving = frozenset(balancer.serving) if balancer else frozenset()
+    for member in wish.members if client else ():
+        try:
+            slots[member.slot] = _slot(wish, member, client, serving, nginx)
+        except (Refusal, OSError, ValueError) as error:
+            problems.append(f"{member.id}: {error}")
+    return HostState(wish.host, time.time(), slots, balancer)
+
+
+def _slot(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], nginx: FrozenSet[int]) -> SlotState:
+    """The slot as it would be seen if the release that it uses were the wished one, by what that was found good by."""
+    place = SlotPlace(wish.root, member.slot)
+    used = place.current or _NONE
+    seen = _observe.slot_state(replace(wish, release=used, rollback=True, balancers=()), member, client, serving, nginx, time.sleep)
+    return replace(seen, pending=seen.pending or place.pending(used))
 
 
 def _since(lines: List[_history.Line], slot: str) -> float:
@@ -83,17 +98,3 @@ def _holder(wish: Wish, problems: List[str]) -> str:
         problems.append(str(error))
         return ""
     return _lock.describe(lease, time.time()) if lease else ""
-
-
-def _maintenance(wish: Wish, problems: List[str]) -> Dict[str, Any]:
-    """Which members a person took out of this balancer: by whom, why, since when."""
-    path = f"{_site.state_dir(wish)}/maintenance.json"
-    text: Optional[str] = _files.read(path)
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        problems.append(f"{path} cannot be read as the list of who is in maintenance: {str(text)[:60]!r}.")
-        return {}
-    return found
