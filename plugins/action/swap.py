@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _lease, _progress, _remote, _runner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _lease, _remote, _runner, _task
 
 
 class ActionModule(ActionBase):
@@ -60,7 +59,7 @@ class ActionModule(ActionBase):
         policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            return _runner.swap(wishes, remote, self._teller(), policy, _controller_lives(os.getppid()), self._display.v)
+            return _runner.swap(wishes, remote, _task.teller(self), policy, _task.controller_lives(), self._display.v)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
@@ -75,20 +74,11 @@ class ActionModule(ActionBase):
             waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
             states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
         done = _runner.preview(fleet.wishes, states, _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure))
-        tell = self._teller()
+        tell = _task.teller(self)
         for step in done.planned:
             tell(step)
         tell(done.blocked or ("nothing to do: every member is as wished" if not done.planned else f"{len(done.planned)} steps planned, none done"))
         return done
-
-    def _teller(self) -> _runner.Tell:
-        lines = _progress.Lines()
-
-        def tell(item: Any) -> None:
-            for line in lines(item):
-                self._display.display(line)
-
-        return tell
 
 
 def _refuse_failed(fleet: _fleet.Fleet, variables: dict[str, Any]) -> None:
@@ -102,16 +92,6 @@ def _is_later(when: Any) -> bool:
     if when not in ("now", "later"):
         raise Refusal(f"verdict is {when!r}; now or later is expected.")
     return bool(when == "later")
-
-
-def _controller_lives(parent: int) -> Callable[[], None]:
-    """Stops the walk when ansible-playbook is gone: on some versions this process would run on, unseen."""
-
-    def proceed() -> None:
-        if os.getppid() != parent:
-            raise _runner.Abandoned("ansible-playbook is gone; nothing more is changed. Run again to go on.")
-
-    return proceed
 
 
 def _bare(wish: Wish) -> HostState:

@@ -71,12 +71,16 @@ def status(folder: str, process: Mapping[str, int]) -> Optional[int]:
     with contextlib.suppress(ChildProcessError):
         os.waitpid(process["pid"], os.WNOHANG)  # where it is a child of this very process
     running = process["start"] and _processes.start_time(process["pid"]) == process["start"]
-    text = _files.read(f"{folder}/status")
-    if text is not None and text.strip().isdigit():
-        return int(text)
-    if running:
-        return None
+    code = exit_status(folder)
+    if code is not None or running:
+        return code
     raise Refusal("it is gone without an exit status: it was killed, or the host restarted")
+
+
+def exit_status(folder: str) -> Optional[int]:
+    """What a command in ``folder`` ended with; None if it has not, or never was."""
+    text = _files.read(f"{folder}/status") if folder else None
+    return int(text) if text is not None and text.strip().isdigit() else None
 
 
 def output(folder: str) -> List[str]:

@@ -8,6 +8,7 @@ The same code runs them on a member's host inside a walk, on any other host, and
 
 from __future__ import annotations
 
+import glob
 import os
 import shlex
 import tempfile
@@ -23,6 +24,7 @@ MOMENTS = ("before_release", "before_stop", "after_start", "after_enable", "afte
 OF_A_MEMBER = ("before_stop", "after_start", "after_enable")
 CONTROLLER = "controller"
 VETO = "before_stop"  # it is asked again until it agrees or its time is over
+ONCE = "migrate"  # its success is kept on the host until another release migrates there
 _AGAIN = 1.0  # seconds between two such questions
 
 
@@ -65,6 +67,8 @@ def work(step: Step, frame: Frame, command: Command, folder: str = "") -> str:
     A veto (``before_stop``) that ends with another status than 0 is asked again while its time lasts.
     """
     hook, now = _hook(step), frame.clock.now
+    if hook.at == ONCE and not step.resume and _detached.exit_status(folder) == 0:
+        return "it had succeeded when an earlier run was cut off"
     end = now() - step.elapsed + hook.timeout
     folder = step.resume.get("folder") or folder or tempfile.mkdtemp(prefix="bluegreen-hook-")
     process, later, said = step.resume.get("process"), step.resume.get("later", 0.0), step.resume.get("said", "")
@@ -80,7 +84,8 @@ def work(step: Step, frame: Frame, command: Command, folder: str = "") -> str:
         if code and hook.at == VETO and code != _detached.TOO_LONG and now() + _AGAIN < end:
             process, later, said = None, now() + _AGAIN, f"it says not yet (exit status {code}){': ' if lines else ''}{_last(lines)}"
             continue
-        _detached.forget(folder)
+        if code or hook.at != ONCE:
+            _detached.forget(folder)
         if not code:
             return _last(lines)
         _give_up(hook, code, lines)
@@ -128,11 +133,13 @@ def _masked(command: Command, lines: List[str]) -> List[str]:
     return [_build.masked(line, hidden) for line in lines]
 
 
-def once(step: Step, host: str, command: Command, seconds: float = 2.0, clock: Optional[Clock] = None) -> Tuple[Event, Optional[Step], Optional[Failure]]:
+def once(
+    step: Step, host: str, command: Command, folder: str = "", seconds: float = 2.0, clock: Optional[Clock] = None
+) -> Tuple[Event, Optional[Step], Optional[Failure]]:
     """One slice of a hook that is no part of a walk: its event, the step to send again if it runs on, and why it failed."""
     clock = clock or Clock()
     frame = Frame(clock, clock.now() + seconds)
-    event, waiting, error = attempt(step, host, clock, lambda now: work(now, frame, command))
+    event, waiting, error = attempt(step, host, clock, lambda now: work(now, frame, command, folder))
     if error is None:
         return event, waiting, None
     expected = error.expected if isinstance(error, Failed) else _expected(_hook(step))
@@ -152,3 +159,14 @@ def first_word(hook: Hook) -> str:
 def slot_of(wish: Wish, step: Step) -> str:
     """The slot whose copy of the release a hook runs in: the member's, or, for one of the whole release, the host's first."""
     return step.slot if step.members else wish.members[0].slot
+
+
+def own_folder(wish: Wish, step: Step) -> str:
+    """Where a command of the whole release keeps what it says on a host that runs the service."""
+    folder = f"{wish.root}/.{step.name}"
+    if step.name != ONCE:
+        return folder
+    for old in glob.glob(f"{glob.escape(folder)}-*"):
+        if old != f"{folder}-{step.release}":
+            _detached.forget(old)
+    return f"{folder}-{step.release}"

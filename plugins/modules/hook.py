@@ -77,9 +77,10 @@ def work(module):
         wish = _module.wish(module)
         _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
         command = _hooks.in_release(wish, step.hook, _hooks.slot_of(wish, step), step.release, _hooks.variables(wish, step))
+        folder = _hooks.own_folder(wish, step)
     else:
-        command = _hooks.anywhere(step.hook, module.params["told"])
-    event, waiting, failure = _hooks.once(step, step.host, command)
+        command, folder = _hooks.anywhere(step.hook, module.params["told"]), ""
+    event, waiting, failure = _hooks.once(step, step.host, command, folder)
     return {
         "changed": True,
         "event": dump(event),

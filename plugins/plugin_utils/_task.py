@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
 
-from . import _hostvars
+from . import _hostvars, _progress
+from ._runner import Abandoned, Tell
 
 
 def refuse_keywords(action: ActionBase, name: str) -> None:
@@ -62,3 +64,31 @@ def verdict(task_vars: Mapping[str, Any]) -> dict[str, str]:
     """What failed in this run so far, by the host that it is booked on; {} if nothing did."""
     found = (fact(task_vars, host, "bluegreen_verdict") for host in task_vars["ansible_play_hosts_all"])
     return next((dict(booked) for booked in found if booked), {})
+
+
+def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
+    """Those of the wishes with members that this run works on: without the hosts that could not be told of its lock."""
+    gone = lock(task_vars).get("left_out", {})
+    return [wish for wish in wishes if wish.members and wish.host not in gone]
+
+
+def teller(action: ActionBase) -> Tell:
+    """What the runner tells, as lines on the terminal."""
+    lines = _progress.Lines()
+
+    def tell(item: Any) -> None:
+        for line in lines(item):
+            action._display.display(line)
+
+    return tell
+
+
+def controller_lives() -> Callable[[], None]:
+    """Stops a walk when ansible-playbook is gone: on some versions this process would run on, unseen."""
+    parent = os.getppid()
+
+    def proceed() -> None:
+        if os.getppid() != parent:
+            raise Abandoned("ansible-playbook is gone; nothing more is changed. Run again to go on.")
+
+    return proceed
