@@ -196,7 +196,8 @@ class Wish:
     host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
     ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
     this host's members; ``jobs`` are its programs without a port, ``fleet`` all hosts that could run one of the fleet's.
-    ``lifting`` are members whose maintenance this run ends. ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
+    ``lifting`` are members whose maintenance this run ends.
+    ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
 

@@ -63,7 +63,8 @@ class Place:
         return {release: record for release, record in found.items() if record}
 
     def write_record(self, release: str, record: Dict[str, Any]) -> None:
-        _files.write(self._record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o644)
+        """Write down a complete release. A digest of configuration is not for everybody: it lets guesses at a secret be tried."""
+        _files.write(self._record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o600 if "configuration" in record else 0o644)
 
     def forget_record(self, release: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -16,9 +16,9 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, replace
-from typing import Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from . import _archive, _build, _files, _program, _users, _workers
+from . import _archive, _build, _configuration, _copies, _files, _layout, _program, _users, _workers
 from ._build import Build
 from ._model import Refusal, Wish
 from ._release import Place, SlotPlace, releases
@@ -57,7 +57,7 @@ def known_by_content(source: Source) -> Source:
     return replace(source, digest=f"sha256:{_archive.checksum(source.path, 'sha256')}")
 
 
-def is_staged(wish: Wish, digest: str, build: Build) -> bool:
+def is_staged(wish: Wish, digest: str, build: Build, configuration: Sequence[_configuration.File] = ()) -> bool:
     """Whether the release is complete on this host, in ``releases`` and in every slot.
 
     :class:`Refusal` if it is there with other content: a release's name stands for one content.
@@ -75,6 +75,17 @@ def is_staged(wish: Wish, digest: str, build: Build) -> bool:
                 f"release {wish.release} is already in {wish.root}, built with {found.get('build', '')!r}, now bluegreen_build is "
                 f"{_build.words(build)!r}. Give it a new bluegreen_release."
             )
+    if record and record.get("configuration", "") != _configuration.digest(configuration):
+        raise Refusal(
+            f"release {wish.release} is already in {wish.root}/releases with other configuration (bluegreen_config_files). "
+            "Give code with new configuration a new bluegreen_release."
+        )
+    for found in filter(None, in_slots):
+        if found.get("layout", "") != wish.layout.shown:
+            raise Refusal(
+                f"release {wish.release} is already in {wish.root} with other bluegreen_shared_paths or bluegreen_writable_paths "
+                f"({found.get('layout') or 'none'}; now {wish.layout.shown or 'none'}). Give it a new bluegreen_release."
+            )
     return bool(record) and all(in_slots)
 
 
@@ -83,7 +94,14 @@ def _build_note(build: Build, in_slot: bool) -> str:
     return _build.words(build) if build.in_slot == in_slot else ""
 
 
-def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, str], may_go_on: Callable[[], None] = lambda: None) -> Staged:
+def stage(
+    wish: Wish,
+    source: Source,
+    build: Build,
+    environment: Mapping[str, str],
+    may_go_on: Callable[[], None] = lambda: None,
+    configuration: Sequence[_configuration.File] = (),
+) -> Staged:
     """Bring the release to this host: fetch, verify, unpack, build, copy to each slot, write each slot's start.
 
     A second call with the same wish changes nothing. ``may_go_on`` raises if a younger run came while this one built:
@@ -92,14 +110,15 @@ def stage(wish: Wish, source: Source, build: Build, environment: Mapping[str, st
     _check_root(wish)
     _workers.prepare(wish)
     with _files.locked(f"{wish.root}/releases/.lock"):
-        complete = is_staged(wish, source.digest, build)
+        complete = is_staged(wish, source.digest, build, configuration)
         pristine = releases(wish.root)
         _clean(wish)
         new = not pristine.record(wish.release)
         if new:
-            _stage_pristine(wish, pristine, source, build, environment)
+            _stage_pristine(wish, pristine, source, build, environment, configuration)
         copied = False
         if not complete:
+            _layout.check(wish, pristine.release(wish.release))
             for member in wish.places:
                 copied = _copy_to_slot(wish, pristine, SlotPlace(wish.root, member.slot), build, environment) or copied
         may_go_on()
@@ -138,7 +157,9 @@ def check_space(folder: str, needed: int, what: str) -> None:
         )
 
 
-def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, environment: Mapping[str, str]) -> None:
+def _stage_pristine(
+    wish: Wish, pristine: Place, source: Source, build: Build, environment: Mapping[str, str], configuration: Sequence[_configuration.File]
+) -> None:
     draft = tempfile.mkdtemp(prefix=f".staging-{wish.release}-", dir=pristine.path)
     try:
         archive = source.path or _fetch(source.url, f"{draft}/archive", source.name)
@@ -151,6 +172,7 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
         content = f"{draft}/content"
         os.mkdir(content, 0o755)
         _archive.unpack(archive, content, source.name, source.strip)
+        _configuration.write(configuration, content)
         if build.command and not build.in_slot:
             os.chmod(draft, 0o711)
             _users.give(content, wish.program.user)
@@ -159,9 +181,13 @@ def _stage_pristine(wish: Wish, pristine: Place, source: Source, build: Build, e
             _check_command(wish, content, source)
         elif not build.in_slot:
             _check_command(wish, content, source)
+        _layout.check(wish, content)
         os.chmod(content, 0o755)
         os.rename(content, pristine.release(wish.release))
-        pristine.write_record(wish.release, {"source": source.digest, "build": _build_note(build, in_slot=False), "staged": round(time.time(), 3)})
+        known: Dict[str, Any] = {"source": source.digest, "build": _build_note(build, in_slot=False), "staged": round(time.time(), 3)}
+        if configuration:
+            known.update(configuration=_configuration.digest(configuration), configured=[file.dest for file in configuration])
+        pristine.write_record(wish.release, known)
     except OSError as error:
         raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
     finally:
@@ -204,31 +230,31 @@ def _check_own(wish: Wish, content: str, source: Optional[Source], name: str, ow
 
 
 def _copy_to_slot(wish: Wish, pristine: Place, slot: SlotPlace, build: Build, environment: Mapping[str, str]) -> bool:
-    """The slot's own copy, built in place if wished (a virtual environment knows its path)."""
-    if slot.record(wish.release):
+    """The slot's own copy, the service's user's, with its links to what is shared; built in place if wished (a virtual environment knows its path)."""
+    release = wish.release
+    if slot.record(release):
         return False
-    if slot.current == wish.release and os.path.isdir(slot.release(wish.release)):
-        slot.write_record(
-            wish.release, {"build": _build_note(build, in_slot=True), "staged": round(time.time(), 3)}
-        )  # an earlier record was lost; the code runs
+    record = {"build": _build_note(build, in_slot=True), "layout": wish.layout.shown, "staged": round(time.time(), 3)}
+    final = slot.release(release)
+    if slot.current == release and os.path.isdir(final):  # an earlier record was lost; the code runs
+        slot.write_record(release, record)
         return True
-    draft = f"{slot.path}/.staging-{wish.release}"
-    final = slot.release(wish.release)
+    draft = f"{slot.path}/.staging-{release}"
     try:
-        shutil.copytree(pristine.release(wish.release), draft, symlinks=True)
-        _users.give(draft, wish.program.user)
+        _copies.copy(pristine.release(release), draft, *_users.owner(wish.program.user))
+        _layout.apply(wish, pristine.release(release), draft)
         os.rename(draft, final)
         if build.command and build.in_slot:
-            member = wish.member(slot.slot)
-            own = {**environment, **_program.slot_variables(member, wish.service)}
-            _build.run(wish, build, final, own, f"release {wish.release} in slot {slot.slot}")
+            own = {**environment, **_program.slot_variables(wish.member(slot.slot), wish.service)}
+            _build.run(wish, build, final, own, f"release {release} in slot {slot.slot}")
             _check_command(wish, final, None)
-        slot.write_record(wish.release, {"build": _build_note(build, in_slot=True), "staged": round(time.time(), 3)})
+        _layout.seal(wish, final, pristine.record(release).get("configured", ()))
+        slot.write_record(release, record)
     except OSError as error:
-        raise Refusal(f"cannot copy release {wish.release} to slot {slot.slot}: {error}.") from None
+        raise Refusal(f"cannot copy release {release} to slot {slot.slot}: {error}.") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-        if not slot.record(wish.release):
+        if not slot.record(release):
             shutil.rmtree(final, ignore_errors=True)
     return True
 

@@ -30,6 +30,10 @@ options:
     description: Environment of the program, as JSON. The action fills it in.
     type: str
     default: "{}"
+  configuration:
+    description: The files of C(bluegreen_config_files), rendered, as JSON. The action fills it in.
+    type: str
+    default: "[]"
   token:
     description: The run's fencing token. The action fills it in.
     type: int
@@ -66,7 +70,7 @@ pending:
 
 import json
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _stage
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _configuration, _hold, _module, _stage
 
 
 def work(module):
@@ -74,7 +78,8 @@ def work(module):
     source = _stage.known_by_content(_stage.Source(**module.params["source"]))
     build = dict(module.params["build"])
     build = _stage.Build(**{**build, "command": tuple(build.get("command", ()))})
-    complete = _stage.is_staged(wish, source.digest, build)
+    configuration = _configuration.load(module.params["configuration"])
+    complete = _stage.is_staged(wish, source.digest, build, configuration)
     environment = json.loads(module.params["environment"])
     if module.check_mode:
         pending = _stage.would_wait(wish, environment)
@@ -83,7 +88,7 @@ def work(module):
         return {"changed": False, "needs_content": True, "pending": []}
     token, keeps_lease = module.params["token"], module.params["keeps_lease"]
     _hold.begin(wish, token, keeps_lease, _hold.staging_seconds(build.timeout))
-    done = _stage.stage(wish, source, build, environment, lambda: _hold.hold(wish, token, keeps_lease=False))
+    done = _stage.stage(wish, source, build, environment, lambda: _hold.hold(wish, token, keeps_lease=False), configuration)
     return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
 
 
@@ -95,6 +100,7 @@ if __name__ == "__main__":
             "build": {"type": "dict", "default": {}},
             # One string: of a dictionary every value would be blotted out of everything that is returned.
             "environment": {"type": "str", "default": "{}", "no_log": True},
+            "configuration": {"type": "str", "default": "[]", "no_log": True},
             "token": {"type": "int", "default": 0, "no_log": False},
             "keeps_lease": {"type": "bool", "default": False},
         },
