@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, Tuple
 
-from . import _files, _nginx, _pools, _site
+from . import _files, _maintenance, _nginx, _pools, _site
 from ._model import Member, Nginx, Refusal, Wish, dump
 
 _RELOAD_PATIENCE = 10.0  # seconds; the master retries a port in use for 2.5 s and queues further signals
@@ -108,7 +108,7 @@ def _bring(wish: Wish, extra: Tuple[_pools.Pool, ...], dry: bool, clock: Callabl
     active = pools.get(os.path.basename(_files.target(_nginx.active_link(wish)) or ""), ())
     _refuse_moved(wish, active)
     known = {member.id for member in wish.pool}
-    left = frozenset(member.id for member in active) & known or frozenset(known)
+    left = frozenset(member.id for member in active) & known or known - _maintenance.read(wish).keys() or frozenset(known)
     wanted = {**_still_valid(wish, pools), **_wanted(wish, active, (*extra, left))}
     before, after = _nginx.current_files(wish), _site.render(wish, wanted)
     running = bool(_nginx.master(wish.nginx))

@@ -233,6 +233,11 @@ class Wish:
         return tuple(job for job in self.jobs if job.scope != "slot")
 
     @property
+    def fleet_jobs(self) -> Tuple[Job, ...]:
+        """The jobs that run once in the fleet."""
+        return tuple(job for job in self.jobs if job.scope == "fleet")
+
+    @property
     def places(self) -> Tuple[Member, ...]:
         """Where this host keeps copies of a release: its slots, and beside them, without a port, the place of the single jobs."""
         return (*self.members, *([Member(self.host, WORKERS, {})] if self.members and self.singles else []))

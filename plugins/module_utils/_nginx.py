@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import Callable, Dict, FrozenSet, Iterable, Optional, Tuple
 
-from . import _files, _pools, _private, _processes, _site, _users
+from . import _files, _maintenance, _pools, _private, _processes, _site, _users
 from ._model import BalancerState, Member, Nginx, Refusal, Wish, load
 
 
@@ -101,6 +101,7 @@ def observe(wish: Wish) -> BalancerState:
         serving=tuple(sorted(member.id for member in pools.get(active, ()))),
         pools=tuple(sorted(pools)),
         loaded=not problem and loaded(wish, generation),
+        maintenance=_maintenance.read(wish),
         problem=problem,
     )
 
@@ -132,8 +133,8 @@ def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), gua
     """Let the balancer serve, from its next request on, without ``leave`` and with ``enter``: one rename. False if it did already.
 
     What else it serves stays as it is, whoever changed it last. Guards, all under the balancer's file lock: no member
-    leaves it if ``guard`` refuses those who would stay, or, without one, if they are fewer than ``min_serving``
-    (:class:`Refusal`); the pool is in the running workers (:class:`Undeclared`).
+    comes that is in maintenance (:class:`Refusal`); none leaves if ``guard`` refuses those who would stay, or, without
+    one, if they are fewer than ``min_serving`` (:class:`Refusal`); the pool is in the running workers (:class:`Undeclared`).
     """
     with _files.locked(f"{_site.state_dir(wish)}/.lock"):
         state = observe(wish)
@@ -143,6 +144,7 @@ def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), gua
         serve = (serving - frozenset(leave)) | frozenset(enter)
         if serve == serving:
             return False
+        _maintenance.refuse_marked(wish, sorted(serve - serving))
         gone = serving - serve
         if gone and guard:
             guard(serve)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from . import _declare, _health, _nginx, _observe, _sockets
+from . import _declare, _health, _maintenance, _nginx, _observe, _sockets
 from ._frame import Failed, Frame, Overtime
 from ._model import Health, Member, Refusal, Step, Wish
 
@@ -108,7 +108,7 @@ class BalancerSteps:
 
     def _must_not_undercut(self, step: Step, stay: FrozenSet[str]) -> None:
         """Those who stay must answer now, whatever they did when the plan was made."""
-        need, left = self.wish.min_serving, sorted(stay)
+        need, left = self.wish.min_serving, sorted(stay - _maintenance.left_alone(self.wish).keys())  # who is worked on may be gone at any moment
         good = 0
         dead: List[str] = []
         while left and good < need:

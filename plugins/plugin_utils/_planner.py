@@ -32,6 +32,7 @@ __all__ = [
     "batches",
     "course",
     "declared_first",
+    "out",
     "plan",
     "put",
     "runs_as_wished",
@@ -72,9 +73,14 @@ def serves(wish: Wish, member: Member, world: World) -> bool:
 
 def queue(world: World) -> list[str]:
     """The hosts with something to do, in order: what does not serve first (repairing it costs no capacity), then as in the inventory."""
-    wishes = [wish for wish in world.wishes.values() if wish.host in world]
-    busy = [wish for wish in wishes if any(not satisfied(wish, member, world) for member in wish.members)]
-    return [wish.host for wish in sorted(busy, key=lambda wish: all(serves(wish, member, world) for member in wish.members))]
+    mine = {wish.host: _concerned(wish, world) for wish in world.wishes.values() if wish.host in world}
+    busy = [host for host, members in mine.items() if any(not satisfied(world.wishes[host], member, world) for member in members)]
+    return sorted(busy, key=lambda host: all(serves(world.wishes[host], member, world) for member in mine[host]))
+
+
+def _concerned(wish: Wish, world: World) -> list[Member]:
+    """The host's members that the run is about."""
+    return [member for member in wish.members if not world.is_left_alone(member.id)]
 
 
 def widths(serial: Sequence[str], hosts: int) -> Iterator[int]:
@@ -135,7 +141,7 @@ def plan(world: World, hosts: Iterable[str]) -> Batch | Blocked | Done:
 
 def _next(wish: Wish, world: World) -> Target | None:
     """The host's next member."""
-    left = [member for member in wish.members if not satisfied(wish, member, world)]
+    left = [member for member in _concerned(wish, world) if not satisfied(wish, member, world)]
     if not left:
         return None
     return Target(wish, min(left, key=lambda member: (serves(wish, member, world), not member.backup)), wish.release, wish.balancers)
@@ -170,14 +176,41 @@ def _refusal(target: Target, world: World, taken: dict[str, int]) -> tuple[Block
     return None, missed
 
 
-def _undercut(member: str, balancer: str, world: World, taken: int) -> Blocked:
+def _undercut(member: str, balancer: str, world: World, taken: int, also: str = "") -> Blocked:
     need, dead = world.wishes[balancer].min_serving, world.silent(balancer)
     hint = f" ({', '.join(dead)} {'does' if len(dead) == 1 else 'do'} not answer)" if dead else ""
     return Blocked(
         f"{member} cannot be taken out: {world.room(balancer) + need - taken - 1} would serve{hint} on {balancer}, bluegreen_min_serving is {need}. "
-        "Repair the others, or accept the downtime with bluegreen_min_serving: 0.",
+        f"Repair the others, or accept the downtime with bluegreen_min_serving: 0.{also}",
         balancer,
     )
+
+
+# Out, for maintenance.
+
+
+def out(members: Sequence[str], world: World) -> Batch | Blocked:
+    """The round that takes these members out of every balancer, all at once; their processes stay as they are."""
+    part: dict[str, tuple[Step, ...]] = {}
+    for name in dict.fromkeys(name for member in members for name in _wish_of(member, world).balancers):
+        mine = [member for member in members if name in _wish_of(member, world).balancers]
+        if name not in world:
+            return Blocked(f"{', '.join(mine)} cannot be taken out: {name} may still serve it, and was not seen.", name)
+        away = tuple(member for member in mine if world.serves(name, member))
+        missed = [member for member in away if world.answers(member)]
+        if missed and world.room(name) < len(missed):
+            alone = all(_wish_of(member, world).balancers == (name,) for member in missed) and all(member.startswith(f"{name}/") for member in missed)
+            also = f" {name}'s own nginx is the only one that serves its slots: take the host out of what stands before it first." if alone else ""
+            return _undercut(" and ".join(missed), name, world, len(missed) - 1, also)
+        if away:
+            pools = tuple(world.undeclared(name, (away,)))
+            declare = (Step("declare", name, away, pools=pools),) if pools else ()
+            part[name] = (*declare, Step("switch", name, away), Step("drain", name, away))
+    return Batch(tuple(members), part, {}, {})
+
+
+def _wish_of(member: str, world: World) -> Wish:
+    return world.wishes[member.partition("/")[0]]
 
 
 def _chain(target: Target, world: World) -> tuple[Step, ...]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Step, Wish
 
 
@@ -43,6 +45,7 @@ def by_host(wishes: Sequence[Wish]) -> dict[str, Wish]:
     return {wish.host: wish for wish in wishes}
 
 
+Marks = Mapping[str, Mapping[str, Any]]  # by member: who works on it, why, and since when
 Serving = Mapping[str, frozenset[str]]  # the members that each balancer serves
 
 
@@ -52,16 +55,17 @@ def _serving(states: Mapping[str, HostState]) -> Serving:
 
 def describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish]) -> str:
     """One member now, in words."""
-    return _describe(states, member, wishes, _serving(states))
+    return _describe(states, member, wishes, _serving(states), marks(states))
 
 
-def _describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish], serving: Serving) -> str:
+def _describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish], serving: Serving, noted: Marks) -> str:
     host, _, slot = member.partition("/")
     seen = states[host].slots[slot]
     known = [name for name in wishes[host].balancers if name in serving]
     here = [name for name in known if member in serving[name]]
     where = "out of the balancer" if not here else "serving" if len(here) == len(known) else f"serving on {', '.join(here)} only"
     parts = [
+        *([f"{_maintenance.words(noted[member])}: left alone"] if member in noted else []),
         f"release {seen.release}" if seen.release else "no release running",
         f"supervisor says {seen.state}",
         "healthy" if seen.healthy else f"not healthy ({seen.seen})",
@@ -70,13 +74,26 @@ def _describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str,
     return ", ".join(parts)
 
 
+def marks(states: Mapping[str, HostState]) -> Marks:
+    """Who works on which member, as the balancers know it: the mark on any one of them counts."""
+    return {member: note for state in states.values() if state.balancer for member, note in state.balancer.maintenance.items()}
+
+
+def left_alone(states: Mapping[str, HostState], member: str) -> str:
+    """Why the run is not about a member, and what it keeps."""
+    host, _, slot = member.partition("/")
+    seen = states[host].slots.get(slot) if host in states else None
+    where = f" on release {seen.release}" if seen and seen.release else ", without a process" if seen else ""
+    return f"{_maintenance.words(marks(states)[member])}: left alone{where}"
+
+
 def table(states: Mapping[str, HostState], wishes: Mapping[str, Wish], lost: Mapping[str, str] | None = None) -> list[str]:
     """Every member now, a line each."""
-    serving = _serving(states)
+    serving, noted = _serving(states), marks(states)
     lines = []
     for host, state in states.items():
         stamp = f" (last seen {time.strftime('%H:%M:%S', time.localtime(state.time))}, the host is lost)" if lost and host in lost else ""
-        lines += [f"{host}/{slot}: {_describe(states, f'{host}/{slot}', wishes, serving)}{stamp}" for slot in state.slots]
+        lines += [f"{host}/{slot}: {_describe(states, f'{host}/{slot}', wishes, serving, noted)}{stamp}" for slot in state.slots]
     return lines
 
 

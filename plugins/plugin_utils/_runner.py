@@ -12,17 +12,18 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 
 from . import _planner
-from ._result import Result, booked, by_host, describe, message, table
+from ._result import Result, booked, by_host, describe, left_alone, message, table
 from ._world import World
 
-__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "message", "preview", "swap", "table"]
+__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "message", "preview", "swap", "table", "take_out"]
 
 T = TypeVar("T")
 
@@ -63,10 +64,14 @@ class Remote(Protocol):
 
 @dataclass(frozen=True)
 class Policy:
-    """How a run goes through the fleet: hosts in a batch, and what becomes of the others when a member fails (stop, host, fleet)."""
+    """How a run goes through the fleet: hosts in a batch, and what becomes of the others when a member fails (stop, host, fleet).
+
+    ``chosen`` are the only members that it is about, in maintenance or not; by default it is about all that are not.
+    """
 
     serial: tuple[str, ...] = ("1",)
     on_failure: str = "stop"
+    chosen: frozenset[str] = frozenset()
 
 
 Tell = Callable[[Event | Step | str], None]
@@ -74,10 +79,12 @@ Tell = Callable[[Event | Step | str], None]
 
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Policy | None = None) -> Result:
     """The plan as it stands, with nothing done: each batch's steps on the assumption that those before go well."""
-    world = World(by_host(wishes), states.values())
+    policy = policy or Policy()
+    world = World(by_host(wishes), states.values(), policy.chosen)
     result = Result(states=dict(states), began=dict(states))
+    result.blocked = _nobody(world)
     steps: list[Step] = []
-    for decision in _planner.course(world, (policy or Policy()).serial):
+    for decision in _planner.course(world, policy.serial):
         if not isinstance(decision, _planner.Batch):
             _end(result, decision, world)
             break
@@ -98,6 +105,15 @@ def _in_one_place(host: str, steps: Sequence[Step]) -> tuple[list[Step], list[St
     """What the next call does, and the rest: a command of the user's somewhere else than on ``host`` is a call of its own."""
     away = next((number for number, step in enumerate(steps) if step.host != host), len(steps))
     return list(steps[: away or 1]), list(steps[away or 1 :])
+
+
+def _nobody(world: World) -> str:
+    """Why the run is about no member at all, '' if it is about some."""
+    members = [member.id for wish in world.wishes.values() for member in wish.members]
+    if not members or not all(map(world.is_left_alone, members)):
+        return ""
+    who = ", ".join(f"{member} {_maintenance.words(world.maintenance[member])}" for member in members if member in world.maintenance)
+    return f"every member of this run is left alone: {who}. hotswap.bluegreen.enable brings them back."
 
 
 def _shared(world: World) -> set[str]:
@@ -138,6 +154,14 @@ def swap(
     return run.result
 
 
+def take_out(wishes: Sequence[Wish], members: Sequence[str], remote: Remote, tell: Tell, proceed: Callable[[], None] = lambda: None) -> Result:
+    """Take the members out of every balancer that serves them, for maintenance; see :func:`swap` for the rest. Their processes stay as they are."""
+    run = _Run(by_host(wishes), remote, tell, Policy(chosen=frozenset(members)), proceed, lambda _text: None)
+    if run.observe():
+        run.take_out(members)
+    return run.result
+
+
 class _Run:
     def __init__(
         self, wishes: Mapping[str, Wish], remote: Remote, tell: Tell, policy: Policy, proceed: Callable[[], None], detail: Callable[[str], None]
@@ -148,14 +172,17 @@ class _Run:
         self.proceed = proceed
         self.detail = detail
         self.result = Result()
-        self.before = World(wishes, ())
-        self.world = World(wishes, ())  # as seen, and with what is carried over assumed
+        self.before = self._seen(())
+        self.world = self._seen(())  # as seen, and with what is carried over assumed
         self._tell = tell
         self._lock = threading.Lock()
         self._spread = True  # False from the first failure on
         self._out: set[tuple[str, str]] = set()  # (balancer, member): taken out by this run, and not back yet
         self._worked_on: set[str] = set()  # members whose process or release this run has changed, or tried to
         self._carried: _planner.Round = {}  # the last round of the batch before: it goes with the first one of the next
+
+    def _seen(self, states: Iterable[HostState]) -> World:
+        return World(self.wishes, states, self.policy.chosen)
 
     def tell(self, item: Event | Step | str) -> None:
         with self._lock:
@@ -179,7 +206,7 @@ class _Run:
             else:
                 self.result.lost[wish.host] = state
         self.result.began = dict(self.result.states)
-        self.before, self.world = World(self.wishes, self.result.states.values()), World(self.wishes, self.result.states.values())
+        self.before, self.world = self._seen(self.result.states.values()), self._seen(self.result.states.values())
         for line in table(self.result.states, self.wishes):
             self.detail(f"at the beginning: {line}")
         return not self.result.lost
@@ -188,6 +215,12 @@ class _Run:
 
     def forward(self) -> None:
         """Batch after batch, until all is as wished or something fails."""
+        self.result.blocked = _nobody(self.world)
+        if self.result.blocked:
+            return
+        for member in (member.id for wish in self.wishes.values() for member in wish.members):
+            if member in self.world.maintenance and self.world.is_left_alone(member):
+                self.tell(f"{member}: {left_alone(self.result.states, member)}")
         if self._declare():
             return
         for decision in _planner.course(self.world, self.policy.serial):
@@ -239,6 +272,20 @@ class _Run:
         entering = (member for steps in carried.values() for step in steps for member in step.members)
         self.recover(tuple(dict.fromkeys((*entering, *members))))
         return True
+
+    # Out, for maintenance.
+
+    def take_out(self, members: Sequence[str]) -> None:
+        """These members out of every balancer, or, when that fails on one, back on all."""
+        decision = _planner.out(members, self.world)
+        if isinstance(decision, _planner.Blocked):
+            _end(self.result, decision, self.world)
+            return
+        declared, rest = _planner.declared_first(decision.steps)
+        if self.round(declared):
+            return
+        if self.round({host: tuple(step for step in rest if step.host == host) for host in dict.fromkeys(step.host for step in rest)}):
+            self.recover(decision.members)
 
     # One round.
 

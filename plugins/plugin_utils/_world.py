@@ -29,10 +29,15 @@ class _Balancer:
 
 
 class World:
-    """The hosts that were seen, as they were last seen or as they are assumed to be. A host that is lost is not in it."""
+    """The hosts that were seen, as they were last seen or as they are assumed to be. A host that is lost is not in it.
 
-    def __init__(self, wishes: Wishes, states: Iterable[HostState]) -> None:
+    ``chosen`` are the only members that the run is about, in maintenance or not; by default it is about all that are not.
+    """
+
+    def __init__(self, wishes: Wishes, states: Iterable[HostState], chosen: frozenset[str] = frozenset()) -> None:
         self.wishes = wishes
+        self.chosen = chosen
+        self.maintenance: dict[str, dict[str, Any]] = {}  # by member: who, why and since when; the mark on any one balancer counts
         self._slots: dict[str, Mapping[str, SlotState]] = {}
         self._balancers: dict[str, _Balancer] = {}
         self._expected: dict[str, dict[str, Any]] = {}
@@ -55,9 +60,14 @@ class World:
         slots = self._slots.get(host, {})
         return slot not in slots or slots[slot].healthy
 
+    def is_left_alone(self, member: str) -> bool:
+        """Whether the run is not about this member."""
+        return member not in self.chosen if self.chosen else member in self.maintenance
+
     def room(self, balancer: str) -> int:
-        """How many members that answer may leave the balancer; below zero if too few answer as it is."""
-        return self._balancers[balancer].answering - self.wishes[balancer].min_serving
+        """How many members that answer may leave the balancer; below zero if too few answer as it is. Who is worked on does not count."""
+        unsure = sum(self.serves(balancer, member) and self.answers(member) for member in self.maintenance if member not in self.chosen)
+        return self._balancers[balancer].answering - unsure - self.wishes[balancer].min_serving
 
     def silent(self, balancer: str) -> list[str]:
         """Those that it serves and that do not answer."""
@@ -78,7 +88,8 @@ class World:
 
     def only(self, host: str) -> World:
         """A world of its own with nothing but this host."""
-        alone = World({host: self.wishes[host]}, ())
+        alone = World({host: self.wishes[host]}, (), self.chosen)
+        alone.maintenance = self.maintenance
         alone._slots[host] = self._slots[host]
         alone._expected = {f"{host}/{slot}": state.expected for slot, state in self._slots[host].items() if state.expected}
         if host in self._balancers:
@@ -94,6 +105,7 @@ class World:
         if state.balancer is None:
             self._balancers.pop(state.host, None)
         else:
+            self.maintenance.update(state.balancer.maintenance)
             self._see_balancer(self._balancers.setdefault(state.host, _Balancer()), state.balancer)
 
     def _see_slot(self, member: str, seen: SlotState) -> None:
