@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _config_checks, _hook_rules, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _hook_rules, _job_rules, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -54,6 +54,7 @@ class Rollout:
     max_unreachable: int = 0
     lock_timeout: float = 0.0
     rollback_to: str = ""
+    workers_absent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def resolve(
     environment = {} if fleet else _commands.environment(values, members, problems)
     rollout = _rollout(values, problems)
     hooks = () if fleet else _hook_rules.read(values, problems)
+    jobs = () if fleet else _job_rules.read(values, shape, problems)
     nginx_command = _commands.words(values["nginx_command"], "bluegreen_nginx_command", problems)
     nginx_reload = _commands.words(values["nginx_reload_command"] or None, "bluegreen_nginx_reload_command", problems)
     source = _source(values, problems)
@@ -159,6 +161,9 @@ def resolve(
         batches=tuple(map(tuple, batches)),
         rollback=rollback,
         hooks=hooks,
+        jobs=jobs,
+        cron_dir=values["cron_dir"],
+        fleet=shape.hosts if any(job.scope == "fleet" for job in jobs) else (),
         keep_releases=values["keep_releases"],
     )
     return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks)
@@ -172,7 +177,8 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         _rules.share(text, 100, "bluegreen_serial", problems)
         problems.unless(text.rstrip("%") != "0", f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
-    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"])
+    given_up = dict(values["workers_absent"])
+    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"], given_up)
 
 
 def _source(values: Mapping[str, Any], problems: Problems) -> Source:
