@@ -101,6 +101,7 @@ class Pools:
     declared: dict[str, None]
     active: str = ""
     told: tuple[str, ...] = ()
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)  # members in maintenance
 
     def __post_init__(self) -> None:
         self.active = _pools.name(self.serving)
@@ -124,7 +125,7 @@ class Pools:
         return True
 
     def seen(self) -> BalancerState:
-        return BalancerState(self.active, tuple(self.serving), self.told, True)
+        return BalancerState(self.active, tuple(self.serving), self.told, True, maintenance=self.marks)
 
 
 @dataclass
@@ -198,6 +199,13 @@ class Fleet:
     waits: int = 0
     watch: Watch = field(default_factory=Watch)
     turns: Turns | None = None
+    chosen: frozenset[str] = frozenset()  # the only members that the run is about
+
+    @property
+    def left_alone(self) -> set[str]:
+        """Members that nobody may touch, and that nobody may count on."""
+        marked = {member for here in self.hosts.values() if here.pools for member in here.pools.marks}
+        return {member.id for member in self.members()} - self.chosen if self.chosen else marked
 
     @property
     def wishes(self) -> list[Wish]:
@@ -324,6 +332,8 @@ class Fleet:
             if shared and watch.begun and not watch.over and not watch.disturbed:
                 raise Broken(f"{step}: declared in the middle of the walk, not before")
             return
+        if self.left_alone.intersection(step.members):
+            raise Broken(f"{step}: {self.left_alone.intersection(step.members)} are to be left alone")
         strangers = [member for member in step.members if member not in watch.begun]
         if watch.over and strangers and not sent:
             raise Broken(f"{step} after a failure: {strangers} had not been begun, and the first failure stops the spread")
@@ -384,7 +394,8 @@ class Fleet:
 
     def _misses(self, here: Host, leaving: Collection[str]) -> bool:
         """Whether the balancer would have too few without these; who does not answer is not missed."""
-        stay = (member for member in self._nginx(here).serving if member not in leaving)
+        marked = {member for one in self.hosts.values() if one.pools for member in one.pools.marks} - self.chosen
+        stay = (member for member in self._nginx(here).serving if member not in leaving and member not in marked)
         need = here.wish.min_serving
         missed = any(self.slot(member).answers for member in leaving)
         return missed and sum(1 for _ in itertools.islice((1 for member in stay if self.slot(member).answers), need)) < need
