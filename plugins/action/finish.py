@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _owner, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _owner, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -31,38 +31,75 @@ class ActionModule(ActionBase):
             return {**result, "failed": not booked, "msg": str(error)}
 
     def _finish(self, fleet: _fleet.Fleet, variables: dict[str, Any], booked: dict[str, str]) -> dict[str, Any]:
-        lock = _task.lock(variables)
-        hosts = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
-        mine = {wish.host: wish for wish in fleet.wishes if wish.members and wish.host not in lock.get("left_out", {})}
-        overridden = [why for host in mine for why in [_task.fact(variables, host, "bluegreen_overridden")] if why]
-        event = {
-            **self._event(booked, fleet),
-            **({"override": overridden[0]} if overridden else {}),
-            "release": fleet.release,
-            "by": _lock.who(_owner.of(variables)),
-            "token": lock.get("token", 0),
-        }
+        wishes = _task.in_run(fleet.wishes, variables)
+        remote = _remote.Hosts(self, variables, _task.lock(variables).get("token", 0), fleet.keeper)
+        moments = self._moments(fleet, wishes, variables, remote, booked)
+        if moments and self._task.check_mode:
+            return {"changed": True, "msg": f"would run bluegreen_{moments[0][0].name}"}
+        late: dict[str, str] = {}
+        events: list[dict[str, Any]] = []
+        for moment, hosts in moments:
+            ran = moment.run(hosts)
+            events += [dump(event) for event in ran.events]
+            late |= ran.booked
+        if booked:
+            for text in late.values():
+                self._display.warning(text)
+            self._end(fleet, wishes, variables, remote, {"event": _history.FAILED, "why": "\n".join(booked.values())})
+            return {"changed": bool(events), "events": events, "msg": "the swap failed, which was written to the history"}
+        if late:
+            return {"ansible_facts": {"bluegreen_verdict": late}, "changed": True, "events": events, "msg": "\n".join(late.values())}
+        event = _history.ROLLED_BACK if fleet.wishes[0].rollback else _history.RELEASED
+        done = self._end(fleet, wishes, variables, remote, {"event": event}, prune=True)
+        late = {host: answer for host, answer in done.items() if isinstance(answer, str)}
+        if late:
+            return {"ansible_facts": {"bluegreen_verdict": late}, "changed": bool(events), "events": events, "msg": "\n".join(late.values())}
+        answers = {host: answer for host, answer in done.items() if isinstance(answer, dict)}
+        self._tell_removed(answers, fleet)
+        changed = bool(events) or any(answer["changed"] for answer in answers.values())
+        return {"changed": changed, "events": events, "removed": {host: answer["removed"] for host, answer in answers.items()}}
 
-        if _task.rollback(self, variables).get("settled") and not booked:
+    def _moments(
+        self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts, booked: dict[str, str]
+    ) -> list[tuple[_moments.Moment, list[Wish]]]:
+        """The user's commands that come now, and the hosts they are for: none after a run that had nothing to do."""
+        name = "on_rollback" if booked or fleet.wishes[0].rollback else "after_release"
+        returned = _task.returned(variables)
+        concerned = [wish for wish in wishes if wish.host in returned] if booked else wishes
+        if not _moments.any_at(name, concerned) or (not booked and not self._due(fleet, wishes, variables, remote)):
+            return []
+        if booked:
+            release, previous = returned[concerned[0].host], fleet.release
+        else:
+            release, previous = fleet.release, _moments.previous(remote.observe(wishes[0]), fleet.release)
+        return [(_moments.Moment(name, release, previous, remote, _task.teller(self), _task.controller_lives()), concerned)]
+
+    def _due(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts) -> bool:
+        """Whether the release is to be brought to its end: this run has swapped it in, or one that was cut off has."""
+        if _task.swapped(variables):
+            return True
+        looks = remote.all([wish.host for wish in wishes], lambda host: remote.module(host, "finish", {"wish": dump(fleet.of(host)), "look": True}))
+        return any(look["due"] for look in looks.values())
+
+    def _end(
+        self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts, how: dict[str, Any], prune: bool = False
+    ) -> dict[str, dict[str, Any] | str]:
+        """Each host's line in its history, and what it removed; the text of why it did not."""
+        lock = _task.lock(variables)
+        overridden = [why for wish in wishes for why in [_task.fact(variables, wish.host, "bluegreen_overridden")] if why]
+        event = {**how, **({"override": overridden[0]} if overridden else {}), "release": fleet.release}
+        event |= {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
+        if _task.rollback(self, variables).get("settled") and prune:
             event = {}  # it was as the hosts remember it, so there is nothing to remember
+        shared = {"token": lock.get("token", 0), "event": event, "swapped": _task.swapped(variables), "prune": prune}
 
         def end(host: str) -> dict[str, Any] | str:
-            """What the host did, or why it did not."""
-            arguments = {"wish": dump(mine[host]), "token": lock.get("token", 0), "keeps_lease": host == fleet.keeper.host, "event": event}
             try:
-                return hosts.module(host, "finish", {**arguments, "prune": not booked})
+                return remote.module(host, "finish", {**shared, "wish": dump(fleet.of(host)), "keeps_lease": host == fleet.keeper.host})
             except (Lost, Refusal) as error:
                 return str(error)
 
-        done = hosts.all(list(mine), end)
-        late = {host: answer for host, answer in done.items() if isinstance(answer, str)}
-        if booked:
-            return {"changed": False, "msg": "the swap failed, which was written to the history"}
-        if late:
-            return {"ansible_facts": {"bluegreen_verdict": late}, "changed": False, "msg": "\n".join(late.values())}
-        answers = {host: answer for host, answer in done.items() if isinstance(answer, dict)}
-        self._tell_removed(answers, fleet)
-        return {"changed": any(answer.get("changed") for answer in answers.values()), "removed": {host: answer["removed"] for host, answer in answers.items()}}
+        return remote.all([wish.host for wish in wishes], end)
 
     def _tell_removed(self, answers: dict[str, dict[str, Any]], fleet: _fleet.Fleet) -> None:
         """A line for all hosts that removed the same, and what could not be removed."""
@@ -75,9 +112,3 @@ class ActionModule(ActionBase):
                 self._display.warning(f"{host}: {problem}")
         for line, hosts in same.items():
             self._display.display(f"{', '.join(hosts)}: {line}")
-
-    def _event(self, booked: dict[str, str], fleet: _fleet.Fleet) -> dict[str, Any]:
-        """How the run ended, for the history of each host."""
-        if booked:
-            return {"event": _history.FAILED, "why": "\n".join(booked.values())}
-        return {"event": _history.ROLLED_BACK if fleet.wishes[0].rollback else _history.RELEASED}

@@ -48,7 +48,11 @@ class ActionModule(ActionBase):
             self._display.display(message)
             result |= {"failed": not later, "msg": message, "booked": _runner.booked(done)}
         if later:
-            result["ansible_facts"] = {"bluegreen_verdict": result.get("booked", {})}
+            result["ansible_facts"] = {
+                "bluegreen_verdict": result.get("booked", {}),
+                "bluegreen_swapped": done.changed,
+                "bluegreen_returned": _returned(done),
+            }
         return result
 
     def _swap(self, fleet: _fleet.Fleet, variables: dict[str, Any]) -> _runner.Result:
@@ -109,6 +113,15 @@ def _assume_staged(state: HostState, waiting: Collection[str]) -> HostState:
     """
     slots = {name: replace(slot, staged=True, pending=slot.pending or name in waiting) for name, slot in state.slots.items()}
     return replace(state, slots=slots)
+
+
+def _returned(done: _runner.Result) -> dict[str, str]:
+    """The hosts with members that went back, and the release that they run now."""
+    found = {}
+    for member in done.returned:
+        host, _, slot = member.partition("/")
+        found[host] = done.states[host].slots[slot].release or ""
+    return found
 
 
 def _report(done: _runner.Result) -> dict[str, Any]:

@@ -31,6 +31,14 @@ options:
     description: The line for the history. The action fills it in.
     type: dict
     default: {}
+  swapped:
+    description: Whether this run has changed a member. Without it a host that remembers the release as completed remembers nothing more. The action fills it in.
+    type: bool
+    default: false
+  look:
+    description: Only say whether the release is still to be brought to its end here. The action fills it in.
+    type: bool
+    default: false
   prune:
     description: Whether to remove the releases that the host needs no more. The action fills it in.
     type: bool
@@ -54,6 +62,10 @@ changed:
   description: Whether anything but the history was changed.
   type: bool
   returned: always
+due:
+  description: Whether the release was still to be brought to its end here.
+  type: bool
+  returned: success
 removed:
   description: The releases that were removed; in a playbook by host.
   type: raw
@@ -65,18 +77,21 @@ problems:
   returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _module, _release, _retention, _supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _hold, _module, _release, _retention, _supervisor
 
 
 def work(module):
     wish = _module.wish(module)
-    if module.check_mode:
-        return {"changed": False}
+    lines = _history.read(wish.root)
+    due = module.params["swapped"] or _history.completed(lines)[-1:] != (wish.release,) or bool(_history.tried(lines))
+    if module.check_mode or module.params["look"]:
+        return {"changed": False, "due": due, "removed": [], "problems": []}
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
-    if module.params["event"]:
-        _release.remember(wish.root, **module.params["event"])
+    event = module.params["event"]
+    if event and (due or event.get("event") == _history.FAILED):
+        _release.remember(wish.root, **event)
     gone = _retention.prune(wish, _supervisor.connect(wish.supervisor)) if module.params["prune"] else _retention.Removed()
-    return {"changed": bool(gone.releases), "removed": list(gone.releases), "problems": list(gone.problems)}
+    return {"changed": bool(gone.releases), "due": due, "removed": list(gone.releases), "problems": list(gone.problems)}
 
 
 if __name__ == "__main__":
@@ -86,6 +101,8 @@ if __name__ == "__main__":
             "token": {"type": "int", "default": 0, "no_log": False},
             "keeps_lease": {"type": "bool", "default": False},
             "event": {"type": "dict", "default": {}},
+            "swapped": {"type": "bool", "default": False},
+            "look": {"type": "bool", "default": False},
             "prune": {"type": "bool", "default": False},
         },
         work,

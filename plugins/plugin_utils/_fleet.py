@@ -12,7 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal, Wish, load
 
-from . import _hostvars, _planner, _task, _topology, _variables, _wish
+from . import _hostvars, _moments, _planner, _task, _topology, _variables, _wish
 from ._topology import Topology
 
 _GONE = "If it is gone for good, name it in bluegreen_balancers_absent, with the reason."
@@ -39,6 +39,10 @@ class Fleet:
     @property
     def release(self) -> str:
         return self.wishes[0].release
+
+    def of(self, host: str) -> Wish:
+        """The wish of a host of this run."""
+        return next(wish for wish in self.wishes if wish.host == host)
 
     @property
     def keeper(self) -> Wish:
@@ -90,6 +94,9 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     if not swapped:
         raise Refusal(f"none of the play's hosts runs the service; it runs on {', '.join(shape.hosts)}.")
     _refuse_differences(swapped, shape)
+    wrong = _moments.places(swapped, task_vars["hostvars"])
+    if wrong:
+        raise Refusal("\n".join(wrong))
     wishes = (*swapped, *balancers)
     return Fleet(shape, here.rollout, wishes, tuple(outside), gone)
 

@@ -66,6 +66,17 @@ def verdict(task_vars: Mapping[str, Any]) -> dict[str, str]:
     return next((dict(booked) for booked in found if booked), {})
 
 
+def swapped(task_vars: Mapping[str, Any]) -> bool:
+    """Whether the swap of this run has changed anything."""
+    return any(fact(task_vars, host, "bluegreen_swapped") for host in task_vars["ansible_play_hosts_all"])
+
+
+def returned(task_vars: Mapping[str, Any]) -> dict[str, str]:
+    """The hosts with members that the swap of this run has put back, and the release that they run now."""
+    found = (fact(task_vars, host, "bluegreen_returned") for host in task_vars["ansible_play_hosts_all"])
+    return next((dict(hosts) for hosts in found if hosts), {})
+
+
 def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
     """Those of the wishes with members that this run works on: without the hosts that could not be told of its lock."""
     gone = lock(task_vars).get("left_out", {})

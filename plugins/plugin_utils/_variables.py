@@ -34,6 +34,8 @@ FACTS = frozenset(
         "bluegreen_staging_seconds",
         "bluegreen_overridden",
         "bluegreen_rollback",
+        "bluegreen_swapped",
+        "bluegreen_returned",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
