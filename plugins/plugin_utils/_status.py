@@ -111,7 +111,7 @@ def _of_hosts(mine: Sequence[Wish], seen: Seen, lost: Mapping[str, str], pasts: 
 def table(found: Mapping[str, Any]) -> list[str]:
     """The picture as lines for a terminal."""
     lines = [f"{found['service']}: {_headline(found)}", ""]
-    head = ("MEMBER", "PORT", "STATE", "SERVED BY", "RELEASE", "SINCE", "HEALTH", "CONN", "PID", "PREVIOUS")
+    head = ("  MEMBER", "PORT", "STATE", "SERVED BY", "RELEASE", "SINCE", "HEALTH", "CONN", "PID", "PREVIOUS")
     lines += _columns([head, *(_cells(row) for row in found["members"])])
     if found["workers"]:
         rows = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +37,8 @@ class Service:
             **{f"bluegreen_{name}": value for name, value in extra.items()},
         }
         variables = {name: value for name, value in common.items() if name not in without}
-        result = plays.run(self.path / "plays", f"hotswap.bluegreen.{playbook}", {name: bed.variables for name, bed in self.hosts.items()}, variables, *words)
+        playbook = playbook if "/" in playbook else f"hotswap.bluegreen.{playbook}"
+        result = plays.run(self.path / "plays", playbook, {name: bed.variables for name, bed in self.hosts.items()}, variables, *words)
         print(result.stdout, result.stderr)
         return result
 
@@ -86,3 +88,85 @@ def test_it_goes_to_the_release_before_and_a_second_time_further(service: Servic
     assert third.returncode != 0
     assert "there is no release to go back to: v1 is the only one that was completed on app1, app2." in third.stdout
     assert "Nothing was changed." in third.stdout
+
+
+def test_it_goes_to_a_version_and_once_there_does_nothing(service: Service) -> None:
+    assert service.back(rollback_to="v3").returncode == 0
+    assert set(service.running().values()) == {"v3"}
+
+    before = service.pids()
+    again = service.back(rollback_to="v3")
+    assert again.returncode == 0
+    assert "shop runs release v3 on every member already" in again.stdout
+    assert plays.changed(again) == 0
+    assert service.pids() == before
+    assert [line["event"] for line in service.history() if "event" in line].count("rolled back") == 3
+
+
+def test_status_needs_no_release_and_changes_nothing(service: Service) -> None:
+    before = {name: plays.picture(bed) for name, bed in service.hosts.items()}
+    found = service.run("status", without=("bluegreen_source", "bluegreen_command"))
+    assert found.returncode == 0
+    assert {name: plays.picture(bed) for name, bed in service.hosts.items()} == before
+    assert "shop: release v3 was the last to be completed; 4 of 4 members serve in health" in found.stdout
+    assert "everything is as it should be" in found.stdout
+    assert plays.changed(found) == 0
+
+
+def test_what_it_cannot_go_to_is_refused_in_a_sentence_and_nothing_is_changed(service: Service) -> None:
+    marked = service.hosts["app2"].path / "srv" / "green" / ".v2.json"
+    text = marked.read_text()
+    marked.unlink()
+    before = {name: (plays.picture(bed), plays.pids(bed)) for name, bed in service.hosts.items()}
+    cases = {"unknown": "v7", "incomplete": "v2", "no name": "../v1"}
+    tasks = plays.attempts({name: {"bluegreen_rollback_to": to} for name, to in cases.items()}, [{"hotswap.bluegreen.rollback": {}, "run_once": True}])
+    try:
+        told = plays.failures(service.run(plays.book(service.path / "plays", {"tasks": tasks})))
+        assert {name: (plays.picture(bed), plays.pids(bed)) for name, bed in service.hosts.items()} == before
+    finally:
+        marked.write_text(text)
+    there = "Complete on these hosts, for bluegreen_rollback_to: v1, v3.\nNothing was changed."
+    assert told == {
+        "unknown": f"release v7 is on none of the hosts of this run. {there}",
+        "incomplete": f"release v2 is not complete, so nobody goes back to it; it is missing on app2: {marked.parent}. {there}",
+        "no name": "bluegreen_rollback_to is '../v1'; a letter or digit and up to 127 letters, digits and . _ + - are expected.\nNothing was changed.",
+    }
+
+
+def test_after_a_release_that_never_came_up_it_goes_to_the_last_good_one_with_a_member_dead(service: Service) -> None:
+    assert service.run("release", release="v4", health_body="never", boot_timeout=1).returncode != 0
+    assert set(service.running().values()) == {"v3"}
+    service.hosts["app2"].supervisorctl("stop", "shop-green")
+
+    result = service.back()
+    assert result.returncode == 0
+    assert "shop goes back to release v3: v4 came after it and was not completed" in result.stdout
+    assert set(service.running().values()) == {"v3"}
+    assert {name.split()[1] for name in service.pids() if name.startswith("app2")} >= {"shop-blue", "shop-green"}
+    assert service.back(rollback_to="v4").returncode != 0, "it was never good"
+
+
+def test_one_host_goes_back_alone_and_the_fleet_follows_to_what_all_had(service: Service) -> None:
+    service.release("v5", keep_releases=0)
+    alone = service.back("--limit", "app2", keep_releases=0)
+    assert alone.returncode == 0
+    assert service.running() == {"app1/blue": "v5", "app1/green": "v5", "app2/blue": "v3", "app2/green": "v3"}
+
+    status = service.run("status", status_format="json")
+    found = json.loads(status.stdout[status.stdout.index("{") : status.stdout.rindex("}") + 1])
+    assert found["completed"] == ["v1", "v3"]
+    assert "app1/blue runs v5; the last completed release is v3" in found["drift"]
+
+    assert service.back(keep_releases=0).returncode == 0
+    assert set(service.running().values()) == {"v3"}
+
+
+def test_the_end_of_a_run_removes_what_is_not_needed_any_more(service: Service) -> None:
+    result = service.run("release", release="v6", keep_releases=1)
+    assert result.returncode == 0
+    assert "app1, app2: removed old releases: v4, v1, v2, v5 (bluegreen_keep_releases is 1)" in result.stdout
+    for bed in service.hosts.values():
+        for place in ("releases", "blue", "green"):
+            assert {path.name for path in (bed.path / "srv" / place).glob("v*")} == {"v3", "v6"}
+    assert service.back().returncode == 0
+    assert set(service.running().values()) == {"v3"}
