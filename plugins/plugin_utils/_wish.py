@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _config_checks, _hook_rules, _job_rules, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _paths, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -35,10 +35,12 @@ _CHECKSUM = re.compile(r"(sha256:[0-9a-fA-F]{64}|sha384:[0-9a-fA-F]{96}|sha512:[
 
 @dataclass(frozen=True)
 class Source:
-    """Where the release comes from, as the user wrote it: exactly one of ``archive`` and ``directory``."""
+    """Where the release comes from, as the user wrote it: exactly one of ``archive``, ``git`` and ``directory``."""
 
     archive: str = ""
     directory: str = ""
+    git: str = ""
+    version: str = ""
     checksum: str = ""
     strip: int = 0
     remote_src: bool = False
@@ -71,6 +73,7 @@ class Resolved:
     window: _window.Window | None = None
     window_override: str = ""
     config_checks: tuple[_config_checks.Check, ...] = ()
+    configuration: tuple[_paths.ConfigFile, ...] = ()
 
 
 def resolve(
@@ -100,6 +103,8 @@ def resolve(
     environment = {} if fleet else _commands.environment(values, members, problems)
     rollout = _rollout(values, problems)
     hooks = () if fleet else _hook_rules.read(values, problems)
+    layout = _paths.layout(values, problems)
+    configuration = _paths.config_files(values, layout, problems)
     jobs = () if fleet else _job_rules.read(values, shape, problems)
     nginx_command = _commands.words(values["nginx_command"], "bluegreen_nginx_command", problems)
     nginx_reload = _commands.words(values["nginx_reload_command"] or None, "bluegreen_nginx_reload_command", problems)
@@ -165,8 +170,9 @@ def resolve(
         cron_dir=values["cron_dir"],
         fleet=shape.hosts if any(job.scope == "fleet" for job in jobs) else (),
         keep_releases=values["keep_releases"],
+        layout=layout,
     )
-    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks)
+    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks, configuration)
 
 
 def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
@@ -185,16 +191,21 @@ def _source(values: Mapping[str, Any], problems: Problems) -> Source:
     given = values.get("source") or {}
     if not given:
         return Source()
-    archive, directory = given.get("archive") or "", given.get("directory") or ""
-    both = "both archive and directory" if archive else "neither archive nor directory"
-    problems.unless(bool(archive) != bool(directory), f"bluegreen_source has {both}; one of them is expected.")
+    archive, directory, repository, version = (given.get(name) or "" for name in ("archive", "directory", "git", "version"))
+    named = [name for name in ("archive", "git", "directory") if given.get(name)]
+    problems.unless(
+        len(named) == 1, f"bluegreen_source has {' and '.join(named) or 'neither archive nor git nor directory'}; one of archive, git, directory is expected."
+    )
+    problems.unless(repository or not version, "bluegreen_source: version goes with git.")
+    if repository:
+        problems.found += [f"bluegreen_source: {fault}" for fault in _git.faults(repository, version)]
     checksum = given.get("checksum") or ""
     problems.unless(
         not checksum or _CHECKSUM.match(checksum),
         f"bluegreen_source: checksum is {show(checksum)}; sha256:, sha384: or sha512: and the digest in hexadecimal are expected.",
     )
     for name in ("checksum", "strip", "remote_src"):
-        problems.unless(archive or not given.get(name), f"bluegreen_source: {name} goes with an archive, not with a directory.")
+        problems.unless(archive or not given.get(name), f"bluegreen_source: {name} goes with an archive, not with a directory or git.")
     problems.unless(given["strip"] >= 0, f"bluegreen_source: strip is {given['strip']}; 0 or a positive number is expected.")
     scheme, colon, rest = archive.partition("://")
     problems.unless(not colon or scheme in ("http", "https"), f"bluegreen_source: archive is a URL of {show(scheme)}; http or https is expected.")
@@ -202,7 +213,7 @@ def _source(values: Mapping[str, Any], problems: Problems) -> Source:
         not colon or "@" not in rest.partition("/")[0],
         "bluegreen_source: archive is a URL with a user or password in it, which would be seen in logs. Fetch it with a task of yours and use remote_src.",
     )
-    return Source(archive, directory, checksum, given["strip"], given["remote_src"], tuple(given["exclude"]))
+    return Source(archive, directory, repository, version, checksum, given["strip"], given["remote_src"], tuple(given["exclude"]))
 
 
 def _site(values: Mapping[str, Any], listen: dict[str, str]) -> Site:
