@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _owner, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _jobs, _moments, _owner, _remote, _singles, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -33,11 +33,15 @@ class ActionModule(ActionBase):
     def _finish(self, fleet: _fleet.Fleet, variables: dict[str, Any], booked: dict[str, str]) -> dict[str, Any]:
         wishes = _task.in_run(fleet.wishes, variables)
         remote = _remote.Hosts(self, variables, _task.lock(variables).get("token", 0), fleet.keeper)
+        moved = _singles.Moved() if booked else _jobs.move(self, fleet, wishes, variables, remote)
+        jobs = {"events": [dump(event) for event in moved.events if event.outcome != "unchanged"], "changed": moved.changed}
+        if moved.problems:
+            return {**jobs, "ansible_facts": {"bluegreen_verdict": moved.booked}, "msg": "\n".join(moved.booked.values())}
         moments = self._moments(fleet, wishes, variables, remote, booked)
         if moments and self._task.check_mode:
             return {"changed": True, "msg": f"would run bluegreen_{moments[0][0].name}"}
         late: dict[str, str] = {}
-        events: list[dict[str, Any]] = []
+        events: list[dict[str, Any]] = jobs["events"]
         for moment, hosts in moments:
             ran = moment.run(hosts)
             events += [dump(event) for event in ran.events]
@@ -56,7 +60,7 @@ class ActionModule(ActionBase):
             return {"ansible_facts": {"bluegreen_verdict": late}, "changed": bool(events), "events": events, "msg": "\n".join(late.values())}
         answers = {host: answer for host, answer in done.items() if isinstance(answer, dict)}
         self._tell_removed(answers, fleet)
-        changed = bool(events) or any(answer["changed"] for answer in answers.values())
+        changed = moved.changed or bool(events) or any(answer["changed"] for answer in answers.values())
         return {"changed": changed, "events": events, "removed": {host: answer["removed"] for host, answer in answers.items()}}
 
     def _moments(

@@ -126,15 +126,15 @@ class JobSteps:
         self._place.point(step.release, with_waiting=not self.wish.rollback)
         return f"{before or 'nothing'} → {step.release}"
 
-    def start(self, step: Step) -> str:
-        """Let the job run here: its permit first, then what starts it."""
+    def start(self, step: Step) -> str | None:
+        """Let the job run here: its permit first, then what starts it. A release that does not have it runs without."""
         job = self.wish.single(step.slot)
         if job is None:
             raise Refusal(f"{step.slot} is no job of {self.wish.service} any more; it is not started.")
         if self._place.current != step.release:
             raise Refusal(f"{self._place.path}/current is {self._place.current or 'not there'}, not {step.release}; {job.id} is not started.")
         if not self._is_known(job.id, step.release):
-            return f"release {step.release} does not have it, so it is not started"
+            return None
         self._must_be_alone(step, job)
         if job.schedule:
             _permit.grant(self.wish, job.id)

@@ -77,6 +77,13 @@ def returned(task_vars: Mapping[str, Any]) -> dict[str, str]:
     return next((dict(hosts) for hosts in found if hosts), {})
 
 
+def jobs(task_vars: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The single jobs that the run's swap saw at its end, by host."""
+    token = lock(task_vars).get("token", 0)
+    found = (fact(task_vars, host, "bluegreen_jobs") for host in task_vars["ansible_play_hosts_all"])
+    return next((dict(seen["hosts"]) for seen in found if seen and seen["token"] == token), {})
+
+
 def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
     """Those of the wishes with members that this run works on: without the hosts that could not be told of its lock."""
     gone = lock(task_vars).get("left_out", {})

@@ -31,6 +31,7 @@ FACTS = frozenset(
         "bluegreen_would_wait",
         "bluegreen_unreachable",
         "bluegreen_verdict",
+        "bluegreen_jobs",
         "bluegreen_staging_seconds",
         "bluegreen_overridden",
         "bluegreen_rollback",
