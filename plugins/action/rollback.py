@@ -42,18 +42,21 @@ class ActionModule(ActionBase):
         if not mine:
             raise Refusal(f"none of the play's hosts runs the service; it runs on {', '.join(fleet.topology.hosts)}.")
         hosts = _remote.Hosts(self, variables)
+        asked = {**mine, **{wish.host: wish for wish in fleet.wishes if wish.pool}}  # the balancers know who is in maintenance
 
         def look(host: str) -> dict[str, Any] | str:
             try:
-                return hosts.module(host, "release_info", {"wish": dump(mine[host])})
+                return hosts.module(host, "release_info", {"wish": dump(asked[host])})
             except Lost as error:
                 return str(error)
 
-        answers = hosts.all(list(mine), look)
-        seen = {host: answer for host, answer in answers.items() if isinstance(answer, dict)}
+        answers = hosts.all(list(asked), look)
+        known = {host: answer for host, answer in answers.items() if isinstance(answer, dict)}
+        seen = {host: answer for host, answer in known.items() if host in mine}
+        alone = {member for answer in known.values() for member in (answer["state"]["balancer"] or {}).get("maintenance", ())}
         if not seen:
             raise Lost("\n".join(map(str, answers.values())))
-        choice = _rollback.choose(seen, fleet.rollout.rollback_to)
+        choice = _rollback.choose(seen, fleet.rollout.rollback_to, alone)
         self._say(fleet.service, choice)
         fact = {
             "play": getattr(_hostvars.play(self), "_uuid", None),

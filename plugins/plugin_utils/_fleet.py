@@ -80,6 +80,9 @@ def beyond(action: ActionBase, task_vars: Mapping[str, Any], role: str = "releas
 
 def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     """The fleet of this run. :class:`Refusal` if a host of the play was not asked (preflight), or too many are unreachable."""
+    about = _task.rollback(action, task_vars)
+    if "members" in about:
+        return _of_maintenance(action, task_vars, about)
     shape = topology(action, task_vars)
     here = _resolve(action, task_vars, shape.hosts[0] if task_vars["inventory_hostname"] in shape.balancers else str(task_vars["inventory_hostname"]))
     if here is None:
@@ -99,6 +102,16 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
         raise Refusal("\n".join(wrong))
     wishes = (*swapped, *balancers)
     return Fleet(shape, here.rollout, wishes, tuple(outside), gone)
+
+
+def _of_maintenance(action: ActionBase, task_vars: Mapping[str, Any], about: Mapping[str, Any]) -> Fleet:
+    """The balancers, and, where members come back to a release, their hosts; whoever has nothing to do is outside, so it may be gone."""
+    shape = topology(action, task_vars, _variables.LIVE)
+    resolved = [_resolve(action, task_vars, host, _variables.LIVE) for host in (*shape.hosts, *shape.balancers)]
+    found = [one for one in resolved if one is not None]
+    back = {member.partition("/")[0] for member in about["members"]} if about["release"] else set()
+    mine = [one.wish for one in found if one.wish.pool or one.wish.host in back]
+    return Fleet(shape, found[0].rollout, tuple(mine), tuple(one.wish for one in found if one.wish not in mine))
 
 
 def bare(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:

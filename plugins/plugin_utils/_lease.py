@@ -146,7 +146,7 @@ def _silent(fleet: _fleet.Fleet, silent: Mapping[str, str], warn: Callable[[str]
     mine = {host: why for host, why in silent.items() if host in {wish.host for wish in fleet.wishes}}
     allowed = fleet.rollout.max_unreachable - len(fleet.unreachable)
     swapped = [wish for wish in fleet.wishes if wish.members and wish.host not in mine]
-    if needed or len(mine) > max(allowed, 0) or not swapped:
+    if needed or len(mine) > max(allowed, 0) or (mine and not swapped):
         lines = [*silent.values(), f"The lock was given back, because these hosts cannot be told who has it: {', '.join({**needed, **mine})}."]
         if needed:
             lines.append(f"{', '.join(needed)} balances the service; if it is gone for good, name it in bluegreen_balancers_absent, with the reason.")

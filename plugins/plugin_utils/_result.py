@@ -119,10 +119,10 @@ def booked(result: Result) -> dict[str, str]:
     return {host: "\n".join(texts) for host, texts in found.items()}
 
 
-def message(result: Result, wishes: Sequence[Wish]) -> str:
-    """The whole message of a run that did not reach its end, with what to do next."""
+def message(result: Result, wishes: Sequence[Wish], what: str = "") -> str:
+    """The whole message of a run that did not reach its end (``what``, by default that of a release), with what to do next."""
     known = by_host(wishes)
-    lines = [f"Release {wishes[0].release} of {wishes[0].service} was not completed."]
+    lines = [what or f"Release {wishes[0].release} of {wishes[0].service} was not completed."]
     lines += [failure_text(failure) for failure in result.failures]
     lines += [_lost_text(host, why, result, known) for host, why in result.lost.items()]
     if result.blocked:

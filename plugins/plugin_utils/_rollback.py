@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,17 @@ class Choice:
     settled: bool
 
 
-def choose(seen: Seen, wanted: str = "") -> Choice:
-    """The release that these hosts go back to, the ``wanted`` one if it is given. :class:`Refusal` says why there is none, and what there is."""
+def choose(seen: Seen, wanted: str = "", left_alone: Collection[str] = ()) -> Choice:
+    """The release that these hosts go back to, the ``wanted`` one if it is given. :class:`Refusal` says why there is none, and what there is.
+
+    What members run that are ``left_alone``, because somebody works on them, says nothing.
+    """
     pasts = {host: load(Past, answer["past"]) for host, answer in seen.items()}
     live = {
         f"{host}/{name}": slot["release"] or slot["current"] if slot["pid"] else None
         for host, answer in seen.items()
         for name, slot in answer["state"]["slots"].items()
+        if f"{host}/{name}" not in left_alone
     }
     found = _history.Target(wanted, "as bluegreen_rollback_to says") if wanted else _history.target(pasts, live)
     wrong = _unfit(found.release, seen, pasts) if found.release else found.why

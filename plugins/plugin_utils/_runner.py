@@ -154,11 +154,16 @@ def swap(
     return run.result
 
 
-def take_out(wishes: Sequence[Wish], members: Sequence[str], remote: Remote, tell: Tell, proceed: Callable[[], None] = lambda: None) -> Result:
-    """Take the members out of every balancer that serves them, for maintenance; see :func:`swap` for the rest. Their processes stay as they are."""
+def take_out(
+    wishes: Sequence[Wish], members: Sequence[str], remote: Remote, tell: Tell, proceed: Callable[[], None] = lambda: None, dry: bool = False
+) -> Result:
+    """Take the members out of every balancer that serves them, for maintenance; see :func:`swap` for the rest. Their processes stay as they are.
+
+    Their own hosts may be gone. ``dry`` only tells the steps.
+    """
     run = _Run(by_host(wishes), remote, tell, Policy(chosen=frozenset(members)), proceed, lambda _text: None)
-    if run.observe():
-        run.take_out(members)
+    if run.observe(needed=[wish.host for wish in wishes if wish.pool]):
+        run.take_out(members, dry)
     return run.result
 
 
@@ -188,8 +193,8 @@ class _Run:
         with self._lock:
             self._tell(item)
 
-    def observe(self) -> bool:
-        """Look at every host at once; whether all of them answered. One that did not is lost before anything was changed."""
+    def observe(self, needed: Sequence[str] | None = None) -> bool:
+        """Look at every host at once; whether all (that are ``needed``) answered. One that did not is lost before anything was changed."""
         self.proceed()
 
         def look(wish: Wish) -> HostState | str:
@@ -203,8 +208,10 @@ class _Run:
         for wish, state in zip(wishes, found, strict=True):
             if isinstance(state, HostState):
                 self.result.states[wish.host] = state
-            else:
+            elif needed is None or wish.host in needed:
                 self.result.lost[wish.host] = state
+            else:
+                self.tell(f"{state} It is taken out all the same.")
         self.result.began = dict(self.result.states)
         self.before, self.world = self._seen(self.result.states.values()), self._seen(self.result.states.values())
         for line in table(self.result.states, self.wishes):
@@ -275,13 +282,19 @@ class _Run:
 
     # Out, for maintenance.
 
-    def take_out(self, members: Sequence[str]) -> None:
+    def take_out(self, members: Sequence[str], dry: bool) -> None:
         """These members out of every balancer, or, when that fails on one, back on all."""
         decision = _planner.out(members, self.world)
         if isinstance(decision, _planner.Blocked):
             _end(self.result, decision, self.world)
             return
         declared, rest = _planner.declared_first(decision.steps)
+        if dry:
+            self.result.planned = [*(step for part in declared.values() for step in part), *rest]
+            self.result.changed = bool(decision.steps)
+            for step in self.result.planned:
+                self.tell(step)
+            return
         if self.round(declared):
             return
         if self.round({host: tuple(step for step in rest if step.host == host) for host in dict.fromkeys(step.host for step in rest)}):

@@ -17,6 +17,7 @@ ROLES = ("release", "supervisor_program", "nginx_upstream")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
 OF_PLAYBOOKS = {"packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml", "status_format": "playbooks/status.yml"}
+OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml"}
 
 
 class Noted(dict[str, Any]):
