@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _install, _nginx, _observe, _processes, _sockets, _stage, _steps, _supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _install, _nginx, _observe, _processes, _sockets, _stage, _steps, _supervisor, _workers
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Health,
     HostState,
@@ -267,9 +267,10 @@ class Shop:
         if "client" not in self.__dict__:
             return
         for member in self.wish.members:
-            name = f"{self.wish.service}-{member.slot}"
-            wait_until(lambda name=name: self._is_removed(name), 15, f"the end of {name}")
-            Path(_observe.program_path(self.wish, member.slot)).unlink(missing_ok=True)
+            own = f"{self.wish.service}-{member.slot}"
+            for name in (own, *_workers.programs(self.wish, member.slot)):
+                wait_until(lambda name=name: self._is_removed(name), 15, f"the end of {name}")
+                Path(_workers.path(self.wish, name)).unlink(missing_ok=True)
             with ended(_sockets.listener(member.port, member.address, frozenset()).others):
                 pass
         self.client.reread()
