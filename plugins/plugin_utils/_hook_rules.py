@@ -50,7 +50,7 @@ def _of(moment: str, given: Any, problems: Problems) -> Iterator[Hook]:
         problems.found += wrong
         command = _command(where, (found or {}).get("command"), problems)
         if command and not wrong:
-            timeout = found["timeout"] or _TIMEOUT.get(moment, 60.0)
+            timeout = _TIMEOUT.get(moment, 60.0) if found["timeout"] is None else found["timeout"]
             problems.unless(math.isfinite(timeout) and timeout > 0, f"{where}: timeout is {timeout:g}; a positive number of seconds is expected.")
             problems.unless(
                 moment not in _MIGRATIONS or (found["on_failure"] == "stop" and found["on"] != "controller"),

@@ -18,6 +18,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     BalancerState,
     Event,
     Failure,
+    Hook,
     HostState,
     Member,
     Program,
@@ -293,6 +294,20 @@ class Fleet:
                 return Answer(here.seen(), tuple(events), failure=Failure(who, step.name, "it works", why, host=here.wish.host))
         return Answer(here.seen(), tuple(events))
 
+    def elsewhere(self, wish: Wish, step: Step) -> Answer:
+        if step.host == wish.host:
+            raise Broken(f"{step}: the member's own host was to do this within its walk")
+        self.calls += 1
+        if self.faults.cut_after is not None and len(self.done) >= self.faults.cut_after:
+            raise CutOff
+        _, why = self._do(step, self.hosts[wish.host])
+        self.done.append(step)
+        if why:
+            self.watch.over = True
+            self.watch.failed += [step.member]
+        event = Event(step.name, step.member, "failed" if why else "ok", 0.0, 0.0, why, step.host)
+        return Answer(None, (event,), failure=Failure(step.member, step.name, "it works", why, host=step.host) if why else None)
+
     def together(self, jobs: Sequence[Callable[[], T]]) -> list[T]:
         if self.sliced and len(jobs) > 1 and self.calls + self.looks >= len(self.hosts):
             self.turns = Turns(self.chance)
@@ -376,8 +391,25 @@ class Fleet:
             if step.name in ("start", "check"):
                 self.slot(member).marks[step.release] = "failed"
             return member, "fault"
+        if step.hook:
+            return self._hook(step)
         found: tuple[str, str] | None = getattr(self, f"_{step.name}")(step, here)
         return found or ("", "")
+
+    def _hook(self, step: Step) -> tuple[str, str]:
+        """A command of the user's: at the moment that its name promises."""
+        member = step.members[0]
+        served = [name for name in self.balancers_of(member) if self.serves(name, member)]
+        slot = self.slot(member)
+        if step.name == "before_stop":
+            right = not served and bool(slot.running)
+        elif step.name == "after_start":  # a run that was cut off may have let some balancers serve it already
+            right = slot.running == step.release and len(served) < len(self.balancers_of(member))
+        else:
+            right = len(served) == len(self.balancers_of(member)) or step.restore
+        if not right and not self._is_lost(member.partition("/")[0]):
+            raise Broken(f"{step}: run while {member} runs {slot.running} and is served by {served}")
+        return "", ""
 
     def _nginx(self, here: Host) -> Pools:
         if here.pools is None:
@@ -588,6 +620,7 @@ def fleet(
     serial: Sequence[str] = ("1",),
     release: str = NEW,
     foreseen: bool = True,
+    hooks: Sequence[Hook] = (),
 ) -> Fleet:
     """App hosts with their own nginx (``local``, or no ``balancers``), behind balancers of their own, or both.
 
@@ -607,6 +640,7 @@ def fleet(
             Program(("x",)),
             min_serving=need(name),
             balancers=(*balancers, *((name,) if local else ())),
+            hooks=tuple(hooks),
         )
         for name in apps
     ]
