@@ -9,8 +9,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _remote, _task
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _planner, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost, by_host
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
 
 
 class ActionModule(ActionBase):
@@ -34,7 +35,10 @@ class ActionModule(ActionBase):
             if not lock:
                 raise Refusal("hooks need the service's lock: run hotswap.bluegreen.lock first, as release.yml does.")
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            previous = _moments.previous(remote.observe(wishes[0]), fleet.release)
+            states = remote.all([wish.host for wish in fleet.wishes if wish.host not in lock["left_out"]], lambda host: remote.observe(fleet.of(host)))
+            if isinstance(_planner.plan(World(by_host(fleet.wishes), states.values()), states), _planner.Done):
+                return {**result, "skipped": True, "skip_reason": "every member is as wished"}
+            previous = _moments.previous(states[wishes[0].host], fleet.release)
             ran = _moments.Moment(at, fleet.release, previous, remote, _task.teller(self), _task.controller_lives()).run(wishes)
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNo member was touched."}
