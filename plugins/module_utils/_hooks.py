@@ -170,3 +170,26 @@ def own_folder(wish: Wish, step: Step) -> str:
         if old != f"{folder}-{step.release}":
             _detached.forget(old)
     return f"{folder}-{step.release}"
+
+
+def unusable(wish: Wish) -> List[str]:
+    """What is wrong with the programs that hooks on this host name by an absolute path, a sentence each."""
+    return [text for hook in wish.hooks if not hook.on for text in _unusable(hook, first_word(hook), "/")]
+
+
+def unusable_in_release(wish: Wish) -> List[str]:
+    """The same for the release's own programs, once it is staged. What runs before the stop is the old release's."""
+    folder = f"{wish.root}/{wish.members[0].slot}/{wish.release}" if wish.members else ""
+    mine = [hook for hook in wish.hooks if not hook.on and hook.at not in (VETO, "migrate_down") and folder]
+    return [text for hook in mine for text in _unusable(hook, os.path.join(folder, first_word(hook)), folder)]
+
+
+def _unusable(hook: Hook, path: str, folder: str) -> List[str]:
+    word = first_word(hook)
+    if "/" not in word or word.startswith("/") != (folder == "/") or any(letter in word for letter in "$`*~="):
+        return []
+    if not os.path.exists(path):
+        return [f"bluegreen_{hook.at}: {path} is not there."]
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        return [f"bluegreen_{hook.at}: {path} is not an executable file: chmod +x, or name its interpreter first."]
+    return []

@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Sequence, Tuple
 
-from . import _config_checks, _files, _nginx, _observe, _processes, _program, _reserves, _site, _sockets, _stage, _supervisor, _users, _versions
+from . import _config_checks, _files, _hooks, _nginx, _observe, _processes, _program, _reserves, _site, _sockets, _stage, _supervisor, _users, _versions
 from ._model import Member, Refusal, Wish
 
 
@@ -42,6 +42,8 @@ def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check
     releases = f"{wish.root}/releases"
     if role == "release" and wish.members and os.path.isdir(_first_there(releases)) and not os.path.isdir(releases):
         absent.append(f"{releases} is not there.")
+    if role == "release":
+        findings += _hooks.unusable(wish)
     _check_writable(_folders(wish, role), findings)
     if role != "nginx_upstream" and wish.members:
         _check_space(wish, findings)

@@ -97,7 +97,7 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     if not swapped:
         raise Refusal(f"none of the play's hosts runs the service; it runs on {', '.join(shape.hosts)}.")
     _refuse_differences(swapped, shape)
-    wrong = _moments.places(swapped, task_vars["hostvars"])
+    wrong = _moments.misplaced(swapped, task_vars["hostvars"])
     if wrong:
         raise Refusal("\n".join(wrong))
     wishes = (*swapped, *balancers)

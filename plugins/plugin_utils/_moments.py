@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Step, Wish
 
 from ._result import failure_text
@@ -81,12 +82,17 @@ def any_at(moment: str, wishes: Sequence[Wish]) -> bool:
     return any(hook.at == moment for wish in wishes for hook in wish.hooks)
 
 
-def places(wishes: Sequence[Wish], known: Mapping[str, object]) -> list[str]:
+def misplaced(wishes: Sequence[Wish], known: Mapping[str, object]) -> list[str]:
     """What is wrong with where hooks shall run, a sentence each: ``known`` are the hosts of the inventory."""
-    found = {
+    here = {
+        text
+        for wish in wishes
+        for text in _hooks.unusable(replace(wish, hooks=tuple(replace(hook, on="") for hook in wish.hooks if hook.on == _hooks.CONTROLLER)))
+    }
+    found = {f"{text} (on the controller)" for text in here} | {
         f"bluegreen_{hook.at}: on is {hook.on!r}, which is no host of the inventory; host, controller or an inventory host is expected."
         for wish in wishes
         for hook in wish.hooks
-        if hook.on and hook.on != "controller" and hook.on not in known
+        if hook.on and hook.on != _hooks.CONTROLLER and hook.on not in known
     }
     return sorted(found)
