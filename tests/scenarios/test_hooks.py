@@ -121,3 +121,37 @@ def test_a_migration_runs_once_for_a_release_and_its_failure_leaves_all_as_it_wa
     assert plays.changed(result) == 0, result.stdout
     assert "it is not run again" in result.stdout or len(log.read_text().splitlines()) == 2
     assert json.loads(next(bed.path.rglob("migrated.json")).read_text())[0]["release"] == "v2"
+
+
+def test_a_hook_that_cannot_run_is_told_before_anything_is_touched(bed: beds.Bed) -> None:
+    assert release(bed, "v1").returncode == 0
+    plain = bed.path / "notify"
+    plain.write_text("#!/bin/sh\n")
+    before = plays.pids(bed)
+    result = release(bed, "v2", after_start=str(plain), before_release=["/no/such/program", "word"])
+    assert result.returncode == 2
+    assert f"bluegreen_after_start: {plain} is not an executable file" in result.stdout
+    assert "bluegreen_before_release: /no/such/program is not there." in result.stdout
+    result = release(bed, "v2", after_release=["bin/tell", "all"])
+    assert result.returncode == 2
+    assert "bluegreen_after_release: " in result.stdout and "/v2/bin/tell is not there." in result.stdout
+    result = release(bed, "v2", after_enable={"command": str(plain), "on": "controller"})
+    assert result.returncode == 2
+    assert f"{plain} is not an executable file: chmod +x, or name its interpreter first. (on the controller)" in result.stdout
+    assert plays.pids(bed) == before
+
+
+def test_a_rollback_warns_of_the_migration_and_takes_it_back_where_it_can(bed: beds.Bed) -> None:
+    log = bed.path / "schema"
+    for name in ("v1", "v2", "v3"):
+        assert release(bed, name, migrate=f"echo up $BLUEGREEN_RELEASE >> {log}").returncode == 0
+    result = release(bed, "unused", playbook="rollback", on_rollback=f"echo back to $BLUEGREEN_RELEASE from $BLUEGREEN_PREVIOUS_RELEASE >> {log}")
+    assert result.returncode == 0, result.stdout
+    assert "the migration of release v3 is not taken back: bluegreen_migrate_down is not set." in result.stdout + result.stderr
+    assert log.read_text().splitlines() == ["up v1", "up v2", "up v3", "back to v2 from v3"]
+    assert release(bed, "v3", migrate=f"echo up $BLUEGREEN_RELEASE >> {log}").returncode == 0
+    result = release(bed, "unused", playbook="rollback", rollback_to="v1", migrate_down=f"echo down $BLUEGREEN_RELEASE to $BLUEGREEN_PREVIOUS_RELEASE >> {log}")
+    assert result.returncode == 0, result.stdout
+    assert log.read_text().splitlines()[4:] == ["down v3 to v1", "down v2 to v1"]
+    assert release(bed, "v2", migrate=f"echo up $BLUEGREEN_RELEASE >> {log}").returncode == 0
+    assert log.read_text().splitlines()[6:] == ["up v2"]
