@@ -7,17 +7,43 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive, _configuration, _manifest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _source, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _render, _source, _task, _wish
 
 _UNTOUCHED = "Nothing that serves was touched."
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is to be staged: ``source`` as the module takes it, and where it is on the controller, if it is there: an archive, or a tree of files."""
+
+    source: dict[str, Any]
+    local: str = ""
+    tree: _source.Tree | None = None
+    commit: str = ""
+
+    def archive(self, has: str) -> str:
+        """The file to send to a host that has the contents ``has``."""
+        if self.tree is None:
+            return self.local
+        # ansible-playbook makes that directory, all its workers know it, and it goes when the run ends
+        return str(_source.packed(self.tree, _manifest.lacking(self.tree.entries, has), Path(C.DEFAULT_LOCAL_TMP)))
+
+    def amount(self, has: str) -> str:
+        """In words, how much of it that is; '' for all."""
+        if self.tree is None or not has:
+            return ""
+        lacking = _manifest.lacking(self.tree.entries, has)
+        files = _manifest.files(self.tree.entries)
+        return f" ({sum(entry.content in lacking for entry in files)} of {len(files)} files)"
 
 
 class ActionModule(ActionBase):
@@ -43,55 +69,67 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"{error}\n{_UNTOUCHED}"}
 
     def _stage(self, resolved: _wish.Resolved, variables: dict[str, Any], lock: dict[str, Any]) -> dict[str, Any]:
-        local, source = self._locate(resolved.source)
+        found = self._locate(resolved.source)
         arguments: dict[str, Any] = {
             "wish": dump(resolved.wish),
-            "source": source,
+            "source": found.source,
             "build": {"command": list(resolved.build), "in_slot": resolved.build_in_slot, "timeout": resolved.build_timeout},
             "environment": json.dumps(resolved.environment),
+            "configuration": _configuration.dump(_render.render(self, variables, resolved.configuration)),
             "token": lock.get("token", 0),
             "keeps_lease": lock.get("host") == resolved.wish.host,
         }
         answer = self._call(arguments, variables)
         if self._task.check_mode and not answer.get("failed"):
             answer["ansible_facts"] = {"bluegreen_would_wait": answer["pending"]}  # the plan of the swap needs to know
-        if not answer.get("needs_content") or answer.get("failed") or self._task.check_mode:
-            return answer
         building = ", building it" if resolved.build else ""
-        self._display.display(f"{resolved.wish.host}: sending release {resolved.wish.release}{building}, copying it to each slot …")
-        if resolved.source.directory:  # ansible-playbook makes that directory, all its workers know it, and it goes when the run ends
-            local = str(_source.packed(Path(local), resolved.source.exclude, source["digest"], Path(C.DEFAULT_LOCAL_TMP)))
+        while answer.get("needs_content") and not answer.get("failed") and not self._task.check_mode:
+            self._display.display(
+                f"{resolved.wish.host}: sending release {resolved.wish.release}{found.amount(answer['has'])}{building}, copying it to each slot …"
+            )
+            remote = self._send(found.archive(answer["has"]))
+            everything = not answer["has"]
+            answer = self._call({**arguments, "source": {**found.source, "path": remote}}, variables)
+            if everything and answer.get("needs_content"):
+                raise Refusal(f"{resolved.wish.host} asks again for what it was sent. Run again; if it happens again, report it.")
+        answer.pop("has", None)
+        return {**answer, **({"commit": found.commit} if found.commit else {})}
+
+    def _send(self, local: str) -> str:
         # Without pipelining the first call has made one, which a second would make forgotten. Ansible removes it when the action ends.
         place = self._connection._shell.tmpdir or self._make_tmp_path()
         remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
         self._fixup_perms2([place, remote])
-        return self._call({**arguments, "source": {**source, "path": remote}}, variables)
+        return str(remote)
 
     def _call(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("hotswap.bluegreen.stage", arguments, task_vars=variables)
         return {**answer, "msg": f"{answer.get('msg')}\n{_UNTOUCHED}"} if answer.get("failed") else answer
 
-    def _locate(self, source: _wish.Source) -> tuple[str, dict[str, Any]]:
-        """Where the content is on the controller ('' if it is not there), and the source as the module takes it.
-
-        :class:`Refusal` if the controller does not have it, or it is not as announced.
-        """
+    def _locate(self, source: _wish.Source) -> _Found:
+        """What is to be staged. :class:`Refusal` if the controller does not have it, or it is not as announced."""
         shared = {"checksum": source.checksum, "strip": source.strip}
         if "://" in source.archive:
-            return "", {"name": source.archive, "url": source.archive, "digest": source.checksum or f"url:{source.archive}", **shared}
+            return _Found({"name": source.archive, "url": source.archive, "digest": source.checksum or f"url:{source.archive}", **shared})
         if source.remote_src:
-            return "", {"name": source.archive, "path": source.archive, "digest": source.checksum, **shared}
+            return _Found({"name": source.archive, "path": source.archive, "digest": source.checksum, **shared})
+        if source.git:
+            url = source.git if _git.is_remote(source.git) else self._loader.path_dwim(source.git)
+            commit, folder = _git.Repository(url, Path(C.DEFAULT_LOCAL_TMP)).tree(source.version)
+            tree = _source.read(folder)
+            return _Found({"name": f"{source.git} {source.version}", "digest": f"git:{commit}", "tree": tree.digest, **shared}, tree=tree, commit=commit)
         if source.directory:
             directory = Path(self._find(source.directory, "directory"))
             if not directory.is_dir():
                 raise Refusal(f"bluegreen_source: {directory} is not a directory.")
-            return str(directory), {"name": str(directory), "digest": _source.digest(directory, source.exclude), **shared}
+            tree = _source.read(directory, source.exclude)
+            return _Found({"name": str(directory), "digest": tree.digest, "tree": tree.digest, **shared}, tree=tree)
         path = self._find(source.archive, "archive")
         if not os.path.isfile(path):
             raise Refusal(f"bluegreen_source: {path} is not a file.")
         if source.checksum:
             _archive.verify(path, source.checksum, path)
-        return path, {"name": source.archive, "digest": f"sha256:{_archive.checksum(path, 'sha256')}", **shared}
+        return _Found({"name": source.archive, "digest": f"sha256:{_archive.checksum(path, 'sha256')}", **shared}, local=path)
 
     def _find(self, path: str, what: str) -> str:
         try:

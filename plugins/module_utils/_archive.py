@@ -44,7 +44,7 @@ def content_size(path: str, name: str) -> int:
     """How many bytes the archive's files take once they are unpacked."""
     if not os.path.getsize(path):
         raise Refusal(f"{name} is empty. Was it uploaded completely?")
-    with _Errors(name):
+    with errors(name):
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 return sum(info.file_size for info in archive.infolist())
@@ -59,7 +59,7 @@ def unpack(path: str, into: str, name: str, strip: int = 0) -> None:
     that would land outside, a link that points outside, a device, an archive that is empty, cut short or none.
     The caller throws ``into`` away when this raises.
     """
-    with _Errors(name):
+    with errors(name):
         if zipfile.is_zipfile(path):
             _unpack_zip(path, into, name, strip)
         else:
@@ -68,7 +68,7 @@ def unpack(path: str, into: str, name: str, strip: int = 0) -> None:
         raise Refusal(f"{name} is an archive without a file.")
 
 
-class _Errors:
+class errors:  # it is used as a verb
     """Tell what is wrong with the archive in the words of a person."""
 
     def __init__(self, name: str) -> None:
@@ -91,7 +91,7 @@ class _Errors:
             raise Refusal(f"{self._name} is cut short or damaged: {told}.") from None
 
 
-def _inside(entry: str, archive: str, strip: int) -> str:
+def inside(entry: str, archive: str, strip: int = 0) -> str:
     """The entry's path without ``strip`` directories, ``.`` if nothing is left; :class:`Refusal` if it is outside."""
     path = os.path.normpath(entry)
     if entry.startswith(("/", "\\")) or path == ".." or path.startswith("../") or "\0" in entry:
@@ -99,7 +99,8 @@ def _inside(entry: str, archive: str, strip: int) -> str:
     return "/".join(path.split("/")[strip:]) or "."
 
 
-def _check_link(path: str, to: str, archive: str) -> None:
+def check_link(path: str, to: str, archive: str) -> None:
+    """:class:`Refusal` if the link at ``path`` of the archive points outside of it."""
     landing = os.path.normpath(os.path.join(os.path.dirname(path), to))
     if to.startswith("/") or landing == ".." or landing.startswith("../"):
         raise Refusal(f"{archive}: its link {path!r} points to {to!r}, outside the release. Nothing of it is used.")
@@ -120,7 +121,7 @@ def _unpack_tar(path: str, into: str, name: str, strip: int) -> None:
     with tarfile.open(path) as tar:
         for entry in tar:
             count += 1
-            inner = _inside(entry.name, name, strip)
+            inner = inside(entry.name, name, strip)
             if inner == ".":
                 continue
             place = _parent(into, inner, name)
@@ -128,11 +129,11 @@ def _unpack_tar(path: str, into: str, name: str, strip: int) -> None:
                 os.makedirs(place, exist_ok=True)
                 os.chmod(place, (entry.mode & 0o755) | 0o700)
             elif entry.issym():
-                _check_link(inner, entry.linkname, name)
+                check_link(inner, entry.linkname, name)
                 _clear(place)
                 os.symlink(entry.linkname, place)
             elif entry.islnk():
-                source = _parent(into, _inside(entry.linkname, name, strip), name)
+                source = _parent(into, inside(entry.linkname, name, strip), name)
                 if not os.path.isfile(source) or os.path.islink(source):
                     raise Refusal(f"{name}: its hard link {entry.name!r} has no file {entry.linkname!r} before it.")
                 if source != place:
@@ -142,16 +143,16 @@ def _unpack_tar(path: str, into: str, name: str, strip: int) -> None:
                 source_file = tar.extractfile(entry)
                 if source_file is None:
                     raise Refusal(f"{name}: its entry {entry.name!r} cannot be read.")
-                _write(source_file, place, entry.mode & 0o755)
+                write(source_file, place, entry.mode & 0o755)
                 os.utime(place, (entry.mtime, entry.mtime))
             else:
                 raise Refusal(f"{name}: its entry {entry.name!r} is a device or a pipe. Nothing of it is used.")
         if not count:
             raise Refusal(f"{name} is an archive without a file.")
-        _check_end(tar, name)
+        check_end(tar, name)
 
 
-def _check_end(tar: tarfile.TarFile, name: str) -> None:
+def check_end(tar: tarfile.TarFile, name: str) -> None:
     """A tar cut short between two entries reads as complete to tarfile: a block of zeros must close it."""
     if tar.fileobj is None:
         return
@@ -165,7 +166,7 @@ def _check_end(tar: tarfile.TarFile, name: str) -> None:
 def _unpack_zip(path: str, into: str, name: str, strip: int) -> None:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
-            inner = _inside(info.filename, name, strip)
+            inner = inside(info.filename, name, strip)
             mode = info.external_attr >> 16
             if inner == ".":
                 continue
@@ -174,17 +175,17 @@ def _unpack_zip(path: str, into: str, name: str, strip: int) -> None:
                 os.makedirs(place, exist_ok=True)
             elif stat.S_ISLNK(mode):
                 to = archive.read(info).decode("utf-8", "surrogateescape")
-                _check_link(inner, to, name)
+                check_link(inner, to, name)
                 _clear(place)
                 os.symlink(to, place)
             elif stat.S_IFMT(mode) not in (0, stat.S_IFREG):
                 raise Refusal(f"{name}: its entry {info.filename!r} is a device or a pipe. Nothing of it is used.")
             else:
                 with archive.open(info) as source:
-                    _write(source, place, (mode & 0o755) or 0o644)
+                    write(source, place, (mode & 0o755) or 0o644)
 
 
-def _write(source: IO[bytes], place: str, mode: int) -> None:
+def write(source: IO[bytes], place: str, mode: int) -> None:
     """A new file: what an earlier entry put there is not written through."""
     _clear(place)
     handle = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -5,6 +5,7 @@
 
 ``<root>/releases/<release>``          as staged and built, never changed after
 ``<root>/releases/.<release>.json``    its record: written last, so a release without one is none
+``<root>/releases/.<release>.contents`` the digests of its files, by which the next release sends only what has changed
 ``<root>/<slot>/<release>``            the slot's own copy, with ``.<release>.json`` beside it in the same way
 ``<root>/<slot>/current``, ``previous``  links to the release in use and the one before
 ``<root>/<slot>/.launch/<release>``    its start: exports and command; ``.next-…`` waits for a swap, ``.previous-…`` is what it replaced
@@ -67,8 +68,24 @@ class Place:
         _files.write(self._record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o600 if "configuration" in record else 0o644)
 
     def forget_record(self, release: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._record_path(release))
+        for path in (self._record_path(release), self._contents_path(release)):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def _contents_path(self, release: str) -> str:
+        return f"{self.path}/.{release}.contents"
+
+    def contents(self, release: str) -> Dict[str, str]:
+        """The digest of each file of the release that is as it came, by its path; {} for a release from an archive."""
+        try:
+            found = json.loads(_files.read(self._contents_path(release)) or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def write_contents(self, release: str, text: str) -> None:
+        """Note what :meth:`contents` gives: before the record, because without it the next release only takes longer."""
+        _files.write(self._contents_path(release), text, 0o600)
 
 
 class SlotPlace(Place):

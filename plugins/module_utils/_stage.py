@@ -18,7 +18,7 @@ import urllib.request
 from dataclasses import dataclass, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
-from . import _archive, _build, _configuration, _copies, _files, _layout, _program, _users, _workers
+from . import _archive, _build, _configuration, _copies, _files, _layout, _manifest, _program, _tree, _users, _workers
 from ._build import Build
 from ._model import Refusal, Wish
 from ._release import Place, SlotPlace, releases
@@ -30,7 +30,8 @@ _SPARE = 64 << 20  # bytes that stay free on the disk of the releases
 class Source:
     """What to stage: ``path`` an archive on this host, or ``url``; ``digest`` identifies the content for a re-run.
 
-    ``name`` is how the user knows it. ``checksum`` is ``algorithm:hexdigest`` or empty.
+    ``name`` is how the user knows it. ``checksum`` is ``algorithm:hexdigest`` or empty. With ``tree``, the digest of a
+    manifest, the archive holds the contents of a tree that this host did not have yet.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Source:
     url: str = ""
     checksum: str = ""
     strip: int = 0
+    tree: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ def is_staged(wish: Wish, digest: str, build: Build, configuration: Sequence[_co
                 f"({found.get('layout') or 'none'}; now {wish.layout.shown or 'none'}). Give it a new bluegreen_release."
             )
     return bool(record) and all(in_slots)
+
+
+def contents(wish: Wish) -> str:
+    """What this host has of contents, from the releases staged before, in the manifest's short form."""
+    return _manifest.shortened(_tree.known(releases(wish.root)))
 
 
 def _build_note(build: Build, in_slot: bool) -> str:
@@ -167,11 +174,10 @@ def _stage_pristine(
             raise Refusal(f"bluegreen_source: {archive} is not on this host.")
         if source.checksum:
             _archive.verify(archive, source.checksum, source.name)
-        size = _archive.content_size(archive, source.name)
-        check_space(wish.root, size * (1 + len(wish.places)), f"release {wish.release} (one copy and one a slot)")
         content = f"{draft}/content"
         os.mkdir(content, 0o755)
-        _archive.unpack(archive, content, source.name, source.strip)
+        entries = _fill(wish, pristine, source, archive, draft, link=not build.command or build.in_slot)
+        stamps = _tree.stamps(entries, content)
         _configuration.write(configuration, content)
         if build.command and not build.in_slot:
             os.chmod(draft, 0o711)
@@ -184,6 +190,8 @@ def _stage_pristine(
         _layout.check(wish, content)
         os.chmod(content, 0o755)
         os.rename(content, pristine.release(wish.release))
+        if entries:
+            pristine.write_contents(wish.release, _tree.untouched(entries, stamps, pristine.release(wish.release)))
         known: Dict[str, Any] = {"source": source.digest, "build": _build_note(build, in_slot=False), "staged": round(time.time(), 3)}
         if configuration:
             known.update(configuration=_configuration.digest(configuration), configured=[file.dest for file in configuration])
@@ -192,6 +200,22 @@ def _stage_pristine(
         raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _fill(wish: Wish, pristine: Place, source: Source, archive: str, draft: str, link: bool) -> Tuple[_manifest.Entry, ...]:
+    """Put the release's files into the draft's ``content``; what the manifest says of them, where there is one."""
+    what = f"release {wish.release} (one copy and one a slot)"
+    content = f"{draft}/content"
+    if not source.tree:
+        check_space(wish.root, _archive.content_size(archive, source.name) * (1 + len(wish.places)), what)
+        _archive.unpack(archive, content, source.name, source.strip)
+        return ()
+    came = f"{draft}/came"
+    os.mkdir(came)
+    entries = _tree.receive(archive, came, source.name, source.tree)
+    check_space(wish.root, sum(entry.size for entry in entries) * (len(wish.places) + (0 if link else 1)), what)
+    _tree.build(entries, came, _tree.known(pristine), content, link)
+    return entries
 
 
 def _fetch(url: str, to: str, name: str) -> str:

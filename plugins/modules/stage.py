@@ -61,6 +61,10 @@ needs_content:
   description: The release is not here and the archive's path was not given; nothing was changed.
   type: bool
   returned: success
+has:
+  description: The contents of this host's earlier releases, shortened. The action takes it out.
+  type: str
+  returned: if a release's files are asked for
 pending:
   description: Slots whose start waits for the next swap.
   type: list
@@ -70,7 +74,8 @@ pending:
 
 import json
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _configuration, _hold, _module, _stage
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _configuration, _hold, _hooks, _module, _stage, _tree
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
 
 def work(module):
@@ -85,10 +90,16 @@ def work(module):
         pending = _stage.would_wait(wish, environment)
         return {"changed": not complete or bool(pending), "needs_content": not complete, "pending": list(pending)}
     if not (complete or source.path or source.url):
-        return {"changed": False, "needs_content": True, "pending": []}
+        return {"changed": False, "needs_content": True, "pending": [], "has": _stage.contents(wish) if source.tree else ""}
     token, keeps_lease = module.params["token"], module.params["keeps_lease"]
     _hold.begin(wish, token, keeps_lease, _hold.staging_seconds(build.timeout))
-    done = _stage.stage(wish, source, build, environment, lambda: _hold.hold(wish, token, keeps_lease=False), configuration)
+    try:
+        done = _stage.stage(wish, source, build, environment, lambda: _hold.hold(wish, token, keeps_lease=False), configuration)
+    except _tree.Lacking:
+        return {"changed": False, "needs_content": True, "pending": [], "has": ""}
+    unusable = _hooks.unusable_in_release(wish)
+    if unusable:
+        raise Refusal("\n".join(unusable))
     return {"changed": done.changed, "needs_content": False, "pending": list(done.pending)}
 
 

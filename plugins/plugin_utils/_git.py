@@ -49,6 +49,11 @@ def faults(repository: str, version: str) -> Iterator[str]:
         yield f"version is {version[:40]!r}; a branch, a tag or a commit is expected."
 
 
+def is_remote(repository: str) -> bool:
+    """Whether it is a URL or host:path, and not a path on the controller."""
+    return bool(_URL.match(repository)) or ":" in repository.partition("/")[0]
+
+
 class Repository:
     """A repository in the cache. ``run`` is a directory that all workers of this run have in common, and that ends with it."""
 
