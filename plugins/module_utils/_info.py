@@ -15,6 +15,7 @@ from ._release import Place, SlotPlace, releases
 from ._supervisor import Client
 
 _LINES = 100  # of the history that travel, the newest
+NOT_SEEN = "NOT SEEN"  # in the place of supervisor's word
 _NONE = "(none)"  # no name of a release
 
 
@@ -55,9 +56,12 @@ def _state(wish: Wish, client: Optional[Client], problems: List[str]) -> HostSta
     except (Refusal, OSError, ValueError) as error:
         problems.append(str(error))
     serving = frozenset(balancer.serving) if balancer else frozenset()
-    for member in wish.members if client else ():
+    for member in wish.members:
+        place = SlotPlace(wish.root, member.slot)
+        slots[member.slot] = SlotState(NOT_SEEN, current=place.current, previous=place.previous, mark=place.mark(place.current))
         try:
-            slots[member.slot] = _slot(wish, member, client, serving, nginx)
+            if client:
+                slots[member.slot] = _slot(wish, member, client, serving, nginx)
         except (Refusal, OSError, ValueError) as error:
             problems.append(f"{member.id}: {error}")
     return HostState(wish.host, time.time(), slots, balancer)

@@ -10,12 +10,13 @@ from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._history import Past, clock
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._info import NOT_SEEN
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Wish, dump, load
 
 Seen = Mapping[str, Mapping[str, Any]]  # by host, what its module release_info answered
 
 _SHOWN = 10  # lines of the history in the table
-_NOT_SEEN = dump(SlotState("NOT SEEN"))
+_NOT_SEEN = dump(SlotState(NOT_SEEN))
 
 
 def picture(wishes: Sequence[Wish], seen: Seen, lost: Mapping[str, str], chosen: Iterable[str]) -> dict[str, Any]:
@@ -78,6 +79,9 @@ def _drift(
         yield f"is served by {', '.join(serving)} and not by {', '.join(out)}"
     elif out and not marks:
         yield f"is served by none of its balancers ({', '.join(out)})"
+    if slot["state"] == NOT_SEEN:
+        yield "could not be looked at"
+        return
     if not row["pid"]:
         says = f"supervisor says {slot['state']}"
         yield f"does not run: {says}{'' if slot['seen'] in ('', says) else ': ' + slot['seen']}"

@@ -44,15 +44,15 @@ def test_what_is_not_needed_goes_everywhere_and_the_failed_one_first(shop: Shop)
     assert prune(shop) == _retention.Removed()
 
 
-def test_what_a_slot_runs_stays_even_if_its_directory_points_elsewhere(shop: Shop) -> None:
+def test_what_a_slot_runs_uses_or_used_before_stays_however_old(shop: Shop) -> None:
     for release in ("v4", "v5"):
         shop.stage(release)
         _release.remember(shop.wish.root, event="released", release=release)
-    for slot in ("blue", "green"):
-        for link in ("current", "previous"):
-            _files.link("v5", f"{shop.wish.root}/{slot}/{link}")
-    assert _retention.prune(replace(shop.wish, release="v5", keep_releases=1), shop.client).releases == ("bad", "v1", "v2", "v4")
-    assert {"v3", "v5"} <= set(_info.on_disk(shop.wish))
+    _files.link("v4", f"{shop.wish.root}/blue/current")
+    _files.link("v5", f"{shop.wish.root}/green/current")
+    _files.link("v2", f"{shop.wish.root}/green/previous")
+    assert _retention.prune(replace(shop.wish, release="v5", keep_releases=1), shop.client).releases == ("bad", "v1")
+    assert set(_info.on_disk(shop.wish)) == {"v2", "v3", "v4", "v5"}, "both slots run v3"
 
 
 def test_what_a_cut_off_removal_left_is_no_release_and_goes_with_the_next(shop: Shop) -> None:

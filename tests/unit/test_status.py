@@ -96,6 +96,12 @@ def test_each_thing_that_is_not_as_it_should_be_has_its_sentence() -> None:
         assert fleet(**given)["drift"] == [sentence]
 
 
+def test_a_member_that_its_host_could_not_look_at_is_not_called_dead() -> None:
+    found = fleet(SlotState("NOT SEEN", current="2"), problems=["supervisor: its socket is not there"])
+    assert found["drift"] == ["app1/blue could not be looked at", "app1: supervisor: its socket is not there"]
+    assert found["members"][0]["current"] == "2"
+
+
 def test_a_release_that_came_halfway_is_named() -> None:
     found = fleet(replace(GOOD, release="3", current="3"), lines=[*released("1", "2"), *failed("3")])
     assert found["drift"] == ["app1/blue runs 3; the last completed release is 2", "release 3 was begun and not completed"]
