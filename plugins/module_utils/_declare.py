@@ -108,7 +108,7 @@ def _bring(wish: Wish, extra: Tuple[_pools.Pool, ...], dry: bool, clock: Callabl
     active = pools.get(os.path.basename(_files.target(_nginx.active_link(wish)) or ""), ())
     _refuse_moved(wish, active)
     known = {member.id for member in wish.pool}
-    left = frozenset(member.id for member in active) & known or known - _maintenance.read(wish).keys() or frozenset(known)
+    left = frozenset(member.id for member in active) & known or frozenset(known - _maintenance.read(wish).keys()) or frozenset(known)
     wanted = {**_still_valid(wish, pools), **_wanted(wish, active, (*extra, left))}
     before, after = _nginx.current_files(wish), _site.render(wish, wanted)
     running = bool(_nginx.master(wish.nginx))

@@ -54,11 +54,11 @@ def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check
 def _warnings(wish: Wish) -> List[str]:
     """What stands against nothing now. A host on which something is missing has other worries."""
     try:
-        client = _supervisor.connect(wish.supervisor) if wish.members else None
-        trees: Dict[str, FrozenSet[int]] = {}
-        for member in wish.members if client else ():
-            trees[member.slot] = _processes.tree(client.process(_program.program_name(wish.service, member.slot)).pid)
-        return _reserves.warnings(wish, trees, client.pid() if client else 0)
+        if not wish.members:
+            return _reserves.warnings(wish, {}, 0)
+        client = _supervisor.connect(wish.supervisor)
+        names = {member.slot: _program.program_name(wish.service, member.slot) for member in wish.members}
+        return _reserves.warnings(wish, {slot: _processes.tree(client.process(name).pid) for slot, name in names.items()}, client.pid())
     except Refusal:
         return []
 

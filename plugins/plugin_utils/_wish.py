@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._config_checks import Check
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Health,
     Member,
@@ -72,7 +73,7 @@ class Resolved:
     environment: dict[str, str] = field(default_factory=dict)
     window: _window.Window | None = None
     window_override: str = ""
-    config_checks: tuple[_config_checks.Check, ...] = ()
+    config_checks: tuple[Check, ...] = ()
     configuration: tuple[_paths.ConfigFile, ...] = ()
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.drivers.shop import APPS as APPS_OF_TESTS
 from tests.drivers.shop import WEB, ask
 from tests.scenarios import plays
-from tests.scenarios.test_fleet import APPS, STRANGERS, Project
+from tests.scenarios.test_fleet import APPS, Project
 from tools import bed as beds
 
 HOSTS = {"lb1": beds.BalancerBed, "lb2": beds.BalancerBed, "app1": beds.AppBed, "app2": beds.AppBed}
@@ -34,7 +34,7 @@ def project() -> Iterator[Project]:
         hosts = {name: stack.enter_context(kind(folder / name)) for name, kind in HOSTS.items()}
         project = Project(folder / "project", hosts)
         here = {"vars": {"ansible_connection": "local"}}
-        groups = {"db": {"hosts": STRANGERS}, "lb": {"hosts": dict.fromkeys(LBS), **here}, "app": {"hosts": dict.fromkeys(APPS), **here}}
+        groups = {"lb": {"hosts": dict.fromkeys(LBS), **here}, "app": {"hosts": dict.fromkeys(APPS), **here}}
         project.write("inventory.yml", groups)
         project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.PYTHON})
         project.write(
