@@ -77,15 +77,18 @@ class ActionModule(ActionBase):
         """Note on each host where the run goes, so that one that is cut off goes on there. Refused where another run's lines came between."""
         fleet = _fleet.of(self, variables)
         back, lock = _task.rollback(self, variables), _task.lock(variables)
-        if self._task.check_mode or back.get("settled"):
+        mine = {wish.host: wish for wish in fleet.wishes if wish.members and wish.host not in lock.get("left_out", {})}
+        late = [host for host in mine if host not in back.get("lines", {})]
+        if late:
+            raise Refusal(f"{', '.join(late)} did not answer when the release to go back to was chosen, and does now. Run again.")
+        if self._task.check_mode or back["settled"]:
             return {}
         hosts = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
-        mine = {wish.host: wish for wish in fleet.wishes if wish.members and wish.host not in lock.get("left_out", {})}
         event = {"event": _history.ROLLING_BACK, "release": fleet.release, "by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
 
         def begin(host: str) -> dict[str, Any]:
             wanted = {"wish": dump(mine[host]), "token": lock.get("token", 0), "keeps_lease": host == fleet.keeper.host}
-            return hosts.module(host, "rollback", {**wanted, "event": event, "lines": back["lines"].get(host, -1)})
+            return hosts.module(host, "rollback", {**wanted, "event": event, "lines": back["lines"][host]})
 
         hosts.all(list(mine), begin)
         return {"release": fleet.release}

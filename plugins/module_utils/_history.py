@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read`.
+"""What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read` and :func:`begin`.
 
 ``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``) and one for
 each run (``event``, ``release``, ``by``, ``token``). Rollback without a version, retention and status read it.
@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from . import _files
+from . import _files, _release
+from ._model import Refusal
 
 Line = Dict[str, Any]
 
@@ -183,6 +184,13 @@ def _nothing_in_common(pasts: Mapping[str, Past]) -> str:
 def clock(moment: float) -> str:
     """A time as a person reads it, in the zone of whoever reads."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def begin(root: str, expected: int, **event: Any) -> None:
+    """Write down what begins. :class:`Refusal` if the history has not as many lines as ``expected``: somebody came between."""
+    if len(read(root)) != expected:
+        raise Refusal("another run has changed the service since the release to go back to was chosen. Look at hotswap.bluegreen.status, and run again.")
+    _release.remember(root, **event)
 
 
 def words(line: Line, where: str = "") -> str:

@@ -48,7 +48,7 @@ options:
   lines:
     description: How many lines the host's history had when it was decided. The action fills it in.
     type: int
-    default: -1
+    default: 0
 attributes:
   check_mode:
     description: Decides, and changes nothing.
@@ -75,8 +75,7 @@ why:
   returned: with O(state=chosen)
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _hold, _module, _release
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _hold, _module
 
 
 def work(module):
@@ -84,10 +83,7 @@ def work(module):
     if module.check_mode:
         return {"changed": False}
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
-    now = len(_history.read(wish.root))
-    if module.params["lines"] not in (-1, now):
-        raise Refusal("another run has changed the service since the release to go back to was chosen. Look at hotswap.bluegreen.status, and run again.")
-    _release.remember(wish.root, **module.params["event"])
+    _history.begin(wish.root, module.params["lines"], **module.params["event"])
     return {"changed": False}
 
 
@@ -99,7 +95,7 @@ if __name__ == "__main__":
             "token": {"type": "int", "default": 0, "no_log": False},
             "keeps_lease": {"type": "bool", "default": False},
             "event": {"type": "dict", "default": {}},
-            "lines": {"type": "int", "default": -1},
+            "lines": {"type": "int", "default": 0},
         },
         work,
     )

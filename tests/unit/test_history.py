@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _model, _release
 
 _clock = iter(range(1, 10_000_000))
@@ -128,6 +129,15 @@ def test_a_past_survives_json_and_reaches_fifty_releases_deep() -> None:
     found = _history.past([*released(*map(str, range(60))), run("rolling back", "58")])
     assert [release for release, _token, _time in found.stack] == list(map(str, range(10, 60)))
     assert _model.load(_history.Past, json.loads(json.dumps(_model.dump(found)))) == found
+
+
+def test_a_run_that_came_between_the_choice_and_the_beginning_is_noticed(tmp_path: Path) -> None:
+    root = str(tmp_path)
+    _history.begin(root, 0, event="rolling back", release="1")
+    with pytest.raises(_model.Refusal, match="another run has changed the service"):
+        _history.begin(root, 0, event="rolling back", release="1")
+    assert len(_history.read(root)) == 1
+    _history.begin(root, 1, event="rolling back", release="1")
 
 
 def test_a_host_without_a_history_has_no_lines(tmp_path: Path) -> None:
