@@ -93,7 +93,7 @@ class Repository:
         for stale in (path for folder in ("refs", ".") for path in (self._bare / folder).glob("**/*.lock" if folder == "refs" else "*.lock")):
             stale.unlink()  # of a git that was killed: the lock on the cache is ours
         wanted = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *(["+HEAD:refs/remote/HEAD"] if version == "HEAD" else [])]
-        self._fetch(call, "--prune", self.url, *wanted)
+        self._fetch(call, *wanted)
         found = self._resolve(call, version)
         if not found and _COMMIT.match(version):  # on no branch, and not under a tag
             call("fetch", "--quiet", "--no-tags", "--end-of-options", self.url, version)
@@ -102,8 +102,8 @@ class Repository:
             raise Refusal(f"bluegreen_source: the repository {self.url} has no branch, tag or commit {version!r}.")
         return found
 
-    def _fetch(self, call: _Git, *words: str) -> None:
-        if call("fetch", "--quiet", "--force", "--no-tags", "--end-of-options", *words) is None:
+    def _fetch(self, call: _Git, *wanted: str) -> None:
+        if call("fetch", "--quiet", "--prune", "--force", "--no-tags", "--end-of-options", self.url, *wanted) is None:
             raise Refusal(f"bluegreen_source: git cannot fetch {self.url}: {call.said or 'it says nothing'}. Nothing was staged.")
 
     @staticmethod
