@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Dict, FrozenSet, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from . import _config_checks, _files, _hooks, _nginx, _observe, _processes, _program, _reserves, _site, _sockets, _stage, _supervisor, _users, _versions
 from ._model import Member, Refusal, Wish
