@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-PACKAGES = ("python3", "ca-certificates", "openssh-server", "iproute2", "procps", "curl", "sudo", "nginx", "supervisor")
+PACKAGES = ("python3", "ca-certificates", "openssh-server", "iproute2", "procps", "curl", "sudo", "nginx", "supervisor", "cron")
 PASSWORD = "secret"
 # Run in the new system. One file of keys for all users, because who logs in is not what is tested.
 SETTLE = f"""
