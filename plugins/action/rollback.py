@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         if not seen:
             raise Lost("\n".join(map(str, answers.values())))
         choice = _rollback.choose(seen, fleet.rollout.rollback_to, alone)
-        self._say(fleet.service, choice)
+        self._say(fleet.service, choice, {hook.at for wish in mine.values() for hook in wish.hooks})
         fact = {
             "play": getattr(_hostvars.play(self), "_uuid", None),
             "release": choice.release,
@@ -66,12 +66,14 @@ class ActionModule(ActionBase):
         }
         return {"ansible_facts": {"bluegreen_rollback": fact}, "release": choice.release, "why": choice.why}
 
-    def _say(self, service: str, choice: _rollback.Choice) -> None:
+    def _say(self, service: str, choice: _rollback.Choice, moments: set[str]) -> None:
         if choice.settled:
             self._display.display(f"{service} runs release {choice.release} on every member already ({choice.why}): there is nothing to go back from.")
             return
         self._display.display(f"{service} goes back to release {choice.release}: {choice.why}")
-        self._display.warning(f"Migrations of the database are not taken back: release {choice.release} must be able to work with what later ones made of it.")
+        if "migrate" in moments and "migrate_down" not in moments:
+            able = f"release {choice.release} must be able to work with what later ones made of the data"
+            self._display.warning(f"Migrations are not taken back, because bluegreen_migrate_down is not set: {able}.")
 
     def _begin(self, variables: dict[str, Any]) -> dict[str, Any]:
         """Note on each host where the run goes, so that one that is cut off goes on there. Refused where another run's lines came between."""

@@ -17,7 +17,8 @@ description:
     that was cut off or failed goes on to where it went.
   - Refused is a release that is unknown, not complete on one of the hosts, or was never good.
   - It asks for the release what it was found good by, and takes its start as it was. Nothing is staged, so neither C(bluegreen_source) nor
-    C(bluegreen_command) is needed. Migrations are not taken back.
+    C(bluegreen_command) is needed. Migrations
+    are not taken back by it, which it warns of if there is a C(bluegreen_migrate) and no C(bluegreen_migrate_down).
   - This is an action for all hosts of the play at once, and needs C(run_once=true). See the playbook C(hotswap.bluegreen.rollback) for what follows.
 author:
   - The hotswap.bluegreen maintainers (@hotswap)

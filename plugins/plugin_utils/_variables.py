@@ -40,7 +40,13 @@ FACTS = frozenset(
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
-_STAGING = frozenset(f"{PREFIX}{name}" for name in ("command", "source", "environment", "build", "build_in", "build_timeout"))  # nothing else needs them
+_STAGING = frozenset(  # nothing else needs them
+    f"{PREFIX}{name}"
+    for name in (
+        *("command", "source", "environment", "build", "build_in", "build_timeout", "shared_paths", "writable_paths", "config_files"),
+        *("config_checks", "window", "window_override", "before_release"),
+    )
+)
 _RECORDED = frozenset(f"{PREFIX}{name}" for name in ("release", "health_path", "health_status", "health_body", "health_header"))  # a release's record has them
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 

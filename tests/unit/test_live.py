@@ -28,7 +28,7 @@ def test_neither_a_release_nor_a_source_nor_a_command_is_needed() -> None:
 
 
 def test_what_only_staging_needs_is_not_even_resolved() -> None:
-    assert collect(service="shop", source={"archive": UNDEFINED}, command=UNDEFINED, environment=UNDEFINED, build=UNDEFINED)["command"] is None
+    assert collect(service="shop", source={"archive": UNDEFINED}, command=UNDEFINED, environment=UNDEFINED, config_files=UNDEFINED)["command"] is None
 
 
 def test_what_a_release_s_own_record_tells_may_name_a_release_that_is_not_there() -> None:
