@@ -43,7 +43,8 @@ class Herd:
 
     def stage(self, release: str, **environment: str) -> None:
         for name, shop in self.hosts.items():
-            shop.install()
+            for folder in ("releases", "log", "blue/.launch"):  # without the slot's program: a supervisord that restarts would start it, too
+                Path(shop.wish.root, folder).mkdir(parents=True, exist_ok=True)
             shop.stage(release, LEDGER=str(self.ledger), HOST=name, **environment)
 
     def run(self, release: str, *limit: str, lost: Collection[str] = (), absent: Mapping[str, str] | None = None) -> _singles.Moved:

@@ -209,7 +209,6 @@ def test_one_that_crashes_fails_with_its_last_words(herd: Herd) -> None:
         shop.wish = replace(shop.wish, boot_timeout=1.5)
     text = herd.release("v2", JOB_FAULT="crash").booked["web1"]
     assert "worker:queue failed at check" in text and "cannot find the queue" in text
-    assert herd.run("v2", lost=["web2"]).booked, "it is there and not as wished"
 
 
 # cron
@@ -221,6 +220,11 @@ def entry(herd: Herd, host: str, **environment: str) -> subprocess.Popen[str]:
     minute, hour, day, month, weekday, user, command = line.split(None, 6)
     assert [minute, hour, day, month, weekday] == REPORT.schedule.split() and user == "root"
     return subprocess.Popen(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, start_new_session=True, env={**os.environ, **environment})
+
+
+def ended_by_term(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate(timeout=20)
 
 
 def test_an_entry_of_cron_stands_on_one_host_and_follows_the_live_release_once_at_a_time(make_herd: MakeHerd) -> None:
@@ -237,12 +241,10 @@ def test_an_entry_of_cron_stands_on_one_host_and_follows_the_live_release_once_a
     text = herd.cron("web1").read_text()
     assert herd.release("v2").booked == {}, "a run in progress does not keep the release from moving"
     assert herd.cron("web1").read_text() == text
-    first.send_signal(signal.SIGTERM)
-    first.communicate(timeout=20)
+    ended_by_term(first)
     third = entry(herd, "web1")
     wait_until(lambda: len(herd.recorded("start")) == 2, what="the third run")
-    third.send_signal(signal.SIGTERM)
-    third.communicate(timeout=20)
+    ended_by_term(third)
     assert [line.split()[2] for line in herd.recorded("start")] == ["v1", "v2"] and herd.recorded("overlap") == []
 
 
@@ -255,9 +257,8 @@ def test_an_entry_that_moves_goes_first_and_a_run_in_progress_is_waited_for(make
     herd.wished(replace(REPORT, host="web2"))
     moved = herd.run("v1")
     assert not herd.cron("web1").exists() and not herd.cron("web2").exists()
-    assert f"pid {running.pid} (" in moved.booked["web1"] and "is scheduled nowhere" in moved.booked["web1"]
-    running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=20)
+    assert f"pid {herd.recorded('start')[0].split()[1]} (" in moved.booked["web1"] and "is scheduled nowhere" in moved.booked["web1"]
+    ended_by_term(running)
     assert herd.run("v1").booked == {}
     assert herd.cron("web2").exists() and herd.permits(REPORT) == {"web2"}
     late = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, check=False)
@@ -283,7 +284,7 @@ def test_a_file_of_cron_that_is_not_ours_is_left_alone(make_herd: MakeHerd) -> N
 def interrupted(herd: Herd, release: str, chance: random.Random) -> bool:
     """A run that is killed before one of its effects, on all hosts or on some; whether it came to that."""
     limit = chance.choice([(), (), HOSTS[:1], HOSTS[1:]])
-    return cut_off(lambda: herd.run(release, *limit), at=chance.randint(1, 24))
+    return cut_off(lambda: herd.run(release, *limit), at=chance.randint(1, 14))
 
 
 def releases(herd: Herd, count: int, seed: int, counts: Counts) -> None:
@@ -302,7 +303,7 @@ def releases(herd: Herd, count: int, seed: int, counts: Counts) -> None:
             herd.run(f"r{number}", lost=[chance.choice(HOSTS)])
             counts.add("hosts lost among single jobs")
         assert herd.run(f"r{number}").booked == {}
-        wait_until(lambda: len(herd.where()) == 1, what="the queue")
+        wait_until(lambda number=number: any(f" r{number} " in line for line in herd.recorded("start")), what="the queue's word")
         assert list(herd.where().values()) == [f"r{number}"]
         assert len(herd.permits()) == 1
         assert herd.recorded("overlap") == [], f"two at a time in release {number} with seed {seed}"
