@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 
 import pytest
 from scene import Scene
@@ -47,7 +48,7 @@ def turns(scene: Scene, name: str = "scheduler") -> list[tuple[float, float, str
 def alone(scene: Scene) -> tuple[str, str]:
     """The singleton never worked twice at a time; where it works now, and in which release."""
     every = turns(scene)
-    assert all(first[1] <= second[0] for first, second in zip(every, every[1:], strict=False)), f"two at a time: {every}"
+    assert all(first[1] <= second[0] for first, second in itertools.pairwise(every)), f"two at a time: {every}"
     assert every[-1][1] == float("inf"), f"it does not work: {every}"
     crons = [app for app in scene.apps if "cron:tidy" in scene.fleet[app].sh("cat /etc/cron.d/bluegreen-shop 2>/dev/null || true").stdout]
     assert len(crons) == 1, crons
