@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.drivers.fleet import Fleet, make_fleet
 from tests.drivers.shop import Shop, make_wish, new_ports
+from tests.drivers.staging import Stage, make_stage
 from tools.bed import AppBed, BalancerBed, Bed, temporary
 
 
@@ -93,3 +95,9 @@ def fleet_of(balancer_beds: dict[str, Bed], app_bed: Bed) -> Iterator[MakeFleet]
     for fleet in made:
         for app in fleet.apps.values():
             app.remove()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """A root to stage on."""
+    return make_stage(tmp_path)

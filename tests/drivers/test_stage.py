@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import http.server
-import io
 import os
 import pwd
 import signal
@@ -14,18 +11,17 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _release, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Program, Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
 from tests.drivers.shop import altered, snapshot
+from tests.drivers.staging import FILES, Stage
 from tools.bed import alive, wait_until
-
-FILES = {"bin/server": "#!/bin/sh\nexec sleep 60\n", "public/größe.txt": "x" * 3000, "runtime/.keep": ""}
 
 
 def cut_off(work: Callable[[], object], at: int) -> bool:
@@ -52,52 +48,6 @@ def cut_off(work: Callable[[], object], at: int) -> bool:
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, "the work itself failed"
     return os.WIFSIGNALED(status)
-
-
-@dataclass
-class Stage:
-    """A root with two slots, and archives to stage."""
-
-    folder: Path
-    wish: Wish
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def source(self, name: str = "shop.tar.gz", **files: str) -> _stage.Source:
-        path = self.folder / name
-        with gzip.GzipFile(path, "wb", mtime=0) as file, tarfile.open(fileobj=file, mode="w") as tar:  # the same bytes each time
-            for entry, text in {**FILES, **files}.items():
-                info = tarfile.TarInfo(entry)
-                info.size, info.mode = len(text.encode()), 0o755 if entry.startswith("bin/") else 0o644
-                tar.addfile(info, io.BytesIO(text.encode()))
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        return _stage.Source(name, f"sha256:{digest}", str(path))
-
-    def stage(self, source: _stage.Source | None = None, release: str = "v1", **build: Any) -> _stage.Staged:
-        return _stage.stage(replace(self.wish, release=release), source or self.source(), _stage.Build(**build), self.environment)
-
-    def is_staged(self, release: str = "v1", **build: Any) -> bool:
-        return _stage.is_staged(replace(self.wish, release=release), "", _stage.Build(**build))
-
-    @property
-    def root(self) -> Path:
-        return Path(self.wish.root)
-
-    def places(self, release: str = "v1") -> list[Path]:
-        return [self.root / "releases" / release, self.root / "blue" / release, self.root / "green" / release]
-
-    def is_clean(self, release: str = "v1") -> bool:
-        """Nothing of the release is there, whole or in part."""
-        names = [path.name for path in self.root.rglob("*")]
-        return not any(release in name and not name.endswith(".lock") for name in names)
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Stage:
-    root = tmp_path / "srv"
-    for folder in ("releases", "blue/.launch", "green/.launch"):
-        (root / folder).mkdir(parents=True)
-    members = (Member("app1", "blue", {"http": 9502}), Member("app1", "green", {"http": 9503}, backup=True))
-    return Stage(tmp_path, Wish("shop", "app1", str(root), "v1", members, members, Program(("bin/server", "$PORT"))))
 
 
 def test_a_release_is_staged_to_releases_and_to_each_slot(stage: Stage) -> None:
