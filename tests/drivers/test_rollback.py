@@ -9,13 +9,17 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _o
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
-from tests.drivers.conftest import MakeShop
+from tests.drivers.conftest import MakeFleet, MakeShop
 from tests.drivers.shop import InProcess, Shop, snapshot
 
 
+def tomorrow(wish: Wish, release: str) -> Wish:
+    """The wish of a rollback, on a day on which the variables expect what no release ever answered."""
+    return replace(wish, release=release, rollback=True, health=replace(wish.health, body="what only tomorrow's release says", path="/tomorrow"))
+
+
 def back_to(shop: Shop, release: str) -> tuple[Wish, _runner.Result]:
-    """A rollback, on a day on which the variables expect what no release ever answered."""
-    wish = replace(shop.wish, release=release, rollback=True, health=replace(shop.wish.health, body="what only tomorrow's release says", path="/tomorrow"))
+    wish = tomorrow(shop.wish, release)
     return wish, _runner.swap([wish], InProcess({wish.host: shop.client}), shop.told.append)
 
 
@@ -30,6 +34,18 @@ def test_a_release_is_asked_for_what_it_was_found_good_by(shop: Shop) -> None:
     assert done.ok, _runner.message(done, [shop.wish])
     assert shop.releases() == {"blue": "v1", "green": "v1"}
     assert _release.SlotPlace(shop.wish.root, "blue").record("v1")["expected"]["body"] == "", "what it was found good by stays"
+
+
+def test_behind_a_balancer_it_is_the_balancer_too_that_asks_so(fleet_of: MakeFleet) -> None:
+    fleet = fleet_of("blue green", min_serving=1)
+    fleet.install()
+    for release in ("v1", "v2"):
+        assert fleet.swap(release).ok
+    wishes = [tomorrow(shop.wish, "v1") for shop in fleet.hosts.values()]
+    done = _runner.swap(wishes, InProcess({name: app.client for name, app in fleet.apps.items()}), fleet.told.append)
+    assert done.ok, _runner.message(done, wishes)
+    assert [app.state().slots[app.wish.members[0].slot].release for app in fleet.apps.values()] == ["v1", "v1"]
+    assert fleet.lb.serving() == {"blue", "green"}
 
 
 def test_a_start_that_a_cut_off_run_left_for_the_release_is_not_taken(shop: Shop) -> None:
