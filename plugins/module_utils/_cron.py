@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from typing import Dict
+from typing import Dict, List
 
 from . import _files
 from ._model import WORKERS, Job, Refusal, Wish
 
 _ENTRY = re.compile(r"\S.* (cron:[a-z0-9]+)\Z")
-_DAEMONS = frozenset({"cron", "crond", "cronie", "anacron", "fcron", "bcron-sched", "systemd-cron"})
+_DAEMONS = frozenset({"cron", "crond", "cronie", "fcron", "bcron-sched"})
 
 
 def path(wish: Wish) -> str:
@@ -63,6 +63,17 @@ def _write(wish: Wish, rows: Dict[str, str]) -> bool:
     return _files.write(path(wish), text, 0o644, *((0, 0) if os.geteuid() == 0 else (None, None)))
 
 
-def daemon_runs() -> bool:
-    """Whether a cron daemon is at work on this host."""
+def unfit(wish: Wish) -> List[str]:
+    """What on this host stands against entries of cron, a sentence each."""
+    if not os.path.isdir(wish.cron_dir):
+        return [f"bluegreen_cron: {wish.cron_dir} is not there. Install cron, or set bluegreen_cron_dir."]
+    found = [] if _daemon_runs() else ["bluegreen_cron: no cron daemon runs on this host, so nothing would start the entries. Install cron and start it."]
+    try:
+        lines(wish)
+    except Refusal as error:
+        found.append(str(error))
+    return found
+
+
+def _daemon_runs() -> bool:
     return any((_files.read(f"/proc/{pid}/comm") or "").strip() in _DAEMONS for pid in os.listdir("/proc") if pid.isdigit())

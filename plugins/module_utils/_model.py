@@ -145,6 +145,7 @@ class Job:
         return f"{'bluegreen_cron' if self.schedule else 'bluegreen_workers'}: {self.name}"
 
 
+DEAD_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "ABSENT", "UNKNOWN"})  # supervisor's words for a program that neither runs nor is about to
 WORKERS = "workers"  # the place, beside the slots, of what runs once a host or once in the fleet
 
 
@@ -196,7 +197,8 @@ class Wish:
     host's nginx may serve, none where it is not a balancer of the service; ``min_serving`` of them always serve, and
     ``batches`` are the sets of them (by id) that a release takes out together. ``balancers`` are the hosts that serve
     this host's members; ``jobs`` are its programs without a port, ``fleet`` all hosts that could run one of the fleet's.
-    ``lifting`` are members whose maintenance this run ends.
+    ``lifting`` are members whose maintenance this run ends; ``adopt`` names, by slot, another's program that the first
+    release takes over.
     ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
@@ -220,6 +222,7 @@ class Wish:
     batches: Tuple[Tuple[str, ...], ...] = ()
     hooks: Tuple[Hook, ...] = ()
     lifting: Tuple[str, ...] = ()
+    adopt: Dict[str, str] = field(default_factory=dict)
     rollback: bool = False
     keep_releases: int = 0
     jobs: Tuple[Job, ...] = ()

@@ -20,13 +20,11 @@ import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from ._model import Refusal, Supervisor
+from ._model import DEAD_STATES, Refusal, Supervisor
 
 # supervisor/xmlrpc.py, class Faults
 _BAD_NAME, _ALREADY_ADDED, _CANT_REREAD = 10, 90, 92
 _ALREADY_STARTED, _NOT_RUNNING, _STILL_RUNNING = 60, 70, 91
-
-DEAD_STATES = frozenset({"STOPPED", "EXITED", "FATAL", "ABSENT", "UNKNOWN"})
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,11 @@ class Client:
             raise
         uptime = max(0, info["now"] - info["start"]) if info["pid"] else 0
         return Process(info["statename"], info["pid"], float(uptime), info["spawnerr"])
+
+    def pids(self) -> Dict[str, int]:
+        """The process of every program that has one, by ``name``, or ``group:name`` where that is another."""
+        infos = [info for info in self._call("getAllProcessInfo") if info["pid"]]
+        return {info["name"] if info["group"] == info["name"] else f"{info['group']}:{info['name']}": info["pid"] for info in infos}
 
     def start(self, name: str) -> None:
         """Ask for a start and return at once; one that runs already is fine."""

@@ -12,13 +12,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Any, Dict, List
+import shutil
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import _cron, _files, _permit, _processes, _program
 from ._frame import Failed
-from ._model import WORKERS, Job, JobState, Refusal, Wish
+from ._model import DEAD_STATES, WORKERS, Job, JobState, Refusal, Wish
 from ._release import SlotPlace
-from ._supervisor import DEAD_STATES, Client
+
+if TYPE_CHECKING:
+    from ._supervisor import Client  # its libraries are slow to load, and a host that only balances needs none of them
 
 
 def prepare(wish: Wish) -> None:
@@ -76,6 +79,23 @@ def refuse_foreign(wish: Wish, slot: str, name: str) -> None:
     text = _files.read(path(wish, name))
     if text is not None and not text.startswith(_program.job_header(wish.service, slot)):
         raise Refusal(f"{path(wish, name)} was not written for a worker of {wish.service}: rename the worker, or take that file away.")
+
+
+def unfit(wish: Wish) -> List[str]:
+    """What on this host stands against its jobs, a sentence each."""
+    found = []
+    for place in wish.places if wish.jobs else ():
+        for job in wish.jobs_in(place.slot):
+            try:
+                if not job.schedule:
+                    refuse_foreign(wish, place.slot, _program.job_name(wish.service, place.slot, job))
+            except Refusal as error:
+                found.append(str(error))
+    if wish.singles and not shutil.which("flock"):
+        found.append("bluegreen_workers: the command flock is not on this host, without which a job could run twice. Install util-linux.")
+    if any(job.schedule for job in wish.jobs):
+        found += _cron.unfit(wish)
+    return found
 
 
 def start(wish: Wish, client: Client, slot: str, release: str, restore: bool) -> None:
