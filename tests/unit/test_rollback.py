@@ -49,6 +49,14 @@ def test_where_every_member_runs_it_and_the_hosts_remember_it_so_there_is_nothin
     assert not _rollback.choose({"app1": dead}, "1").settled
 
 
+def test_what_a_member_in_maintenance_runs_says_nothing_of_the_others() -> None:
+    both = released("1", "2")
+    seen = {"app1": host(both, "2", "1", "2"), "app2": host(both, "1", "1", "2")}
+    assert _rollback.choose(seen).release == "2"
+    assert _rollback.choose(seen, left_alone={"app2/blue"}).release == "1"
+    assert _rollback.choose(seen, "2", {"app2/blue"}).settled
+
+
 def test_an_unknown_release_is_refused_with_the_list_of_what_is_there() -> None:
     assert refusal({"app1": host(released("1", "2"), "2", "1", "2")}, "9") == (
         "release 9 is on none of the hosts of this run. Complete on these hosts, for bluegreen_rollback_to: 1, 2."
