@@ -52,6 +52,10 @@ class ActionModule(ActionBase):
                 "bluegreen_verdict": result.get("booked", {}),
                 "bluegreen_swapped": done.changed,
                 "bluegreen_returned": _returned(done),
+                "bluegreen_jobs": {
+                    "token": _task.lock(variables).get("token", 0),
+                    "hosts": {host: [dump(job) for job in state.jobs] for host, state in done.states.items()},
+                },
             }
         return result
 

@@ -34,6 +34,10 @@ def _where(member: str, host: str) -> str:
     return f" [{host}]" if host and not member.startswith(f"{host}/") else ""
 
 
+def _name(step: str) -> str:
+    return f"{step:<8}" if len(step) < 8 else f"{step} "
+
+
 def begin(step: Step) -> str:
     """The line as a step begins, or goes on."""
     what = _OF_JOB.get(step.name, _WHAT[step.name]) if step.of_job else _WHAT[step.name]
@@ -48,9 +52,9 @@ def line(item: Event | Step | str) -> str:
         return begin(item)
     who, where = item.member or item.host, _where(item.member, item.host) if item.member else ""
     if item.outcome == "waiting":
-        return f"{who}  {item.step:<8}waiting, {item.seconds:.0f} s: {item.detail}{where}"
+        return f"{who}  {_name(item.step)}waiting, {item.seconds:.0f} s: {item.detail}{where}"
     words = {"ok": "done", "unchanged": "nothing to do", "overtime": "TIME OVER", "failed": "FAILED"}[item.outcome]
-    return f"{who}  {item.step:<8}{words}, {item.seconds:.2f} s{': ' + item.detail if item.detail else ''}{where}"
+    return f"{who}  {_name(item.step)}{words}, {item.seconds:.2f} s{': ' + item.detail if item.detail else ''}{where}"
 
 
 class Lines:
