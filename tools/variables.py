@@ -24,7 +24,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
         "Install a supervisor program for each slot",
         "Installs one program file and one launcher a slot. A slot that runs is left alone; what would change it is said and left to the swap.",
         ["service", "group", *PLACE, "root", "user", "slots", "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
-         "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "min_serving",
+         "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "min_serving", "adopt",
          "supervisor_config", "supervisor_socket", "supervisor_program_dir"],
         ["service"],
     ),

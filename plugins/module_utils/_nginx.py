@@ -121,6 +121,15 @@ def test(nginx: Nginx) -> Optional[str]:
     return "; ".join(told) or f"exit status {result.returncode}"
 
 
+def dump(nginx: Nginx) -> str:
+    """All that nginx reads, file by file, as ``nginx -T`` prints it; '' if it does not."""
+    try:
+        result = subprocess.run([*nginx.command, "-T", "-q", "-c", nginx.config], capture_output=True, text=True, errors="replace", timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout
+
+
 class Undeclared(Exception):
     """The serving configuration lacks the pool of these members."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Tuple
 
-from . import _files, _health, _nginx, _processes, _program, _sockets, _workers
+from . import _adopt, _files, _health, _nginx, _processes, _program, _sockets, _workers
 from ._model import Health, HostState, Member, SlotState, Wish
 from ._release import SlotPlace
 
@@ -41,13 +41,14 @@ def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = 
 def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
     """One slot, from supervisor, /proc, its directory and its health path."""
     place = SlotPlace(wish.root, member.slot)
-    process = client.process(_program.program_name(wish.service, member.slot))
+    name, process = _adopt.running(wish, client, member.slot)
+    others, foreign = _adopt.known(wish, client, member.slot), name == wish.adopt.get(member.slot)
     tree = _processes.tree(process.pid)
     listeners = [_sockets.listener(port, member.address, tree) for port in member.ports.values()]
     owners = {found.owner for found in listeners}
     owner = "foreign" if "foreign" in owners else "none" if "none" in owners else "own"
     connections = _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx)
-    release = _processes.running_release(process.pid, place.path) if process.pid else None
+    release = others if foreign else _processes.running_release(process.pid, place.path) if process.pid else None
     healthy, seen = False, process.problem or f"supervisor says {process.state}"
     if process.pid and owner == "own":
         tries = _TRIES if member.id in serving or wish.others else 1
@@ -57,8 +58,8 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         pid=process.pid,
         uptime=process.uptime,
         release=release,
-        current=place.current,
-        previous=place.previous,
+        current=place.current or others,
+        previous=place.previous or (others if place.current else None),
         mark=place.mark(place.current),
         staged=bool(wish.release and place.record(wish.release)),
         pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot) or _workers.pending(wish, client, member.slot),
@@ -68,7 +69,7 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         others=max(0, _sockets.incoming(member.ports.values()) - connections),
         healthy=healthy,
         seen=seen,
-        expected=_unlike(wish, place.record(release or place.current).get("expected", {})),
+        expected=_unlike(wish, _adopt.expected(wish.health) if foreign else place.record(release or place.current).get("expected", {})),
     )
 
 
@@ -95,6 +96,8 @@ def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:
     """
     if not release or (release == wish.release and not wish.rollback):
         return wish.health
+    if _adopt.program_of(release):
+        return _health.of_record(wish.health, _adopt.expected(wish.health))
     return _health.of_record(wish.health, SlotPlace(wish.root, slot).record(release).get("expected", {}))
 
 

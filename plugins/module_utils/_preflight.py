@@ -8,9 +8,26 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, FrozenSet, List, Sequence, Tuple
 
-from . import _config_checks, _files, _hooks, _nginx, _observe, _processes, _program, _reserves, _site, _sockets, _stage, _supervisor, _users, _versions
+from . import (
+    _adopt,
+    _config_checks,
+    _files,
+    _hooks,
+    _nginx,
+    _observe,
+    _processes,
+    _program,
+    _reserves,
+    _site,
+    _sockets,
+    _stage,
+    _supervisor,
+    _users,
+    _versions,
+    _workers,
+)
 from ._model import Member, Refusal, Wish
 
 
@@ -44,6 +61,7 @@ def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check
         absent.append(f"{releases} is not there.")
     if role == "release":
         findings += _hooks.unusable(wish)
+        findings += _workers.unfit(wish)
     _check_writable(_folders(wish, role), findings)
     if role != "nginx_upstream" and wish.members:
         _check_space(wish, findings)
@@ -57,8 +75,8 @@ def _warnings(wish: Wish) -> List[str]:
         if not wish.members:
             return _reserves.warnings(wish, {}, 0)
         client = _supervisor.connect(wish.supervisor)
-        names = {member.slot: _program.program_name(wish.service, member.slot) for member in wish.members}
-        return _reserves.warnings(wish, {slot: _processes.tree(client.process(name).pid) for slot, name in names.items()}, client.pid())
+        trees = {member.slot: _processes.tree(_adopt.running(wish, client, member.slot)[1].pid) for member in wish.members}
+        return [*_reserves.warnings(wish, trees, client.pid()), *_adopt.leftovers(wish, client)]
     except Refusal:
         return []
 
@@ -80,19 +98,27 @@ def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], _dry: 
         name = _program.program_name(wish.service, member.slot)
         if installed and _files.read(path) is None:
             absent.append(f"the program {name} is not installed ({path}).")
-        own = _processes.tree(client.process(name).pid)
-        findings += _port_findings(member, name, own)
+        program, process = _adopt.running(wish, client, member.slot)
+        findings += _port_findings(client, member, program, _processes.tree(process.pid))
+        mine = os.path.lexists(f"{wish.root}/{member.slot}/current") or program == wish.adopt.get(member.slot)
+        if member.slot in wish.adopt and not mine and not _adopt.known(wish, client, member.slot):
+            findings.append(
+                f"bluegreen_adopt: supervisor has no program {wish.adopt[member.slot]} for {member.slot}; it runs {', '.join(sorted(client.pids())) or 'none'}."
+            )
 
 
-def _port_findings(member: Member, name: str, own: frozenset[int]) -> List[str]:
+def _port_findings(client: _supervisor.Client, member: Member, name: str, own: FrozenSet[int]) -> List[str]:
     found = []
     for port in member.ports.values():
         listener = _sockets.listener(port, member.address, own)
-        if listener.owner == "foreign":
-            who = ", ".join(map(_processes.describe, listener.others)) or "a process that this user may not see"
-            found.append(
-                f"bluegreen_slots: port {port} of {member.slot} is in use by {who}, not by the program {name}. Free it, or give the slot another port."
-            )
+        if listener.owner != "foreign":
+            continue
+        who = ", ".join(map(_processes.describe, listener.others)) or "a process that this user may not see"
+        other = _adopt.holder(client, listener.others, _processes.tree)
+        advice = f", which is supervisor's program {other}. bluegreen_adopt: {{{member.slot}: {other}}} takes it over without a failed request" if other else ""
+        found.append(
+            f"bluegreen_slots: port {port} of {member.slot} is in use by {who}, not by the program {name}{advice}. Free it, or give the slot another port."
+        )
     return found
 
 
@@ -119,13 +145,27 @@ def _check_nginx(wish: Wish, findings: List[str], absent: List[str], dry: bool, 
         (findings if os.path.exists(_nginx.active_link(wish)) else absent).append(f"{state.problem}.")
         return
     if not state.loaded:
-        hint = f"include {_site.location_file(wish, next(iter(wish.pool[0].ports)))} in your location, then reload nginx"
+        hint = _include_hint(wish, "" if dry else _nginx.dump(wish.nginx))
         findings.append(f"nginx: its workers do not serve the pools of {wish.service}: {'run hotswap.bluegreen.install' if wish.site.enabled else hint}.")
     known = {member.id: member for members in _nginx.declared(wish).values() for member in members}
     strange = [member for member in wish.pool if member.id not in known or _place(known[member.id]) != _place(member)]
     if strange:
         places = ", ".join(f"{member.id} on {member.address} {member.ports}" for member in strange)
         findings.append(f"nginx: its pools are of other slots than bluegreen_slots and lack {places}: run hotswap.bluegreen.install.")
+
+
+def _include_hint(wish: Wish, dump: str) -> str:
+    """What to write where in the user's own configuration: the very lines that go past us now, if they can be found."""
+    files = [_site.location_file(wish, port) for port in wish.pool[0].ports]
+    passes = _adopt.proxied(dump, wish.pool, frozenset([_site.http_file(wish), *files]))
+    if not passes:
+        return f"include {files[0]} in your location, then reload nginx"
+    where = "; ".join(f"in {path}, line {number}, in the place of `{words}`" for path, number, words in passes)
+    include = f"`include {files[0]};`" if len(files) == 1 else f"the include of the port's file ({', '.join(files)})"
+    return (
+        f"put {include} {where}, take out what it sets itself (proxy_set_header, proxy_http_version, proxy_… timeouts, root), then nginx -t and reload: "
+        "the same processes go on serving"
+    )
 
 
 def _place(member: Member) -> Tuple[str, Dict[str, int]]:
@@ -135,7 +175,11 @@ def _place(member: Member) -> Tuple[str, Dict[str, int]]:
 def _folders(wish: Wish, role: str) -> Tuple[str, ...]:
     """The directories that the role writes in."""
     members = {
-        "release": (f"{wish.root}/releases", wish.root, *(f"{wish.root}/{member.slot}" for member in wish.members)),
+        "release": (
+            *(f"{wish.root}/releases", wish.root, *(f"{wish.root}/{member.slot}" for member in wish.members)),
+            *([wish.supervisor.program_dir] if wish.jobs else []),
+            *([wish.cron_dir] if any(job.schedule for job in wish.jobs) else []),
+        ),
         "supervisor_program": (wish.root, wish.program.log_dir, wish.supervisor.program_dir),
     }
     pools = {"release": (_site.state_dir(wish),), "nginx_upstream": (wish.nginx.state_dir, wish.nginx.conf_dir)}

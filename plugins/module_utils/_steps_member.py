@@ -13,7 +13,7 @@ import contextlib
 import os
 from typing import FrozenSet, List, Tuple
 
-from . import _files, _halt, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
+from . import _adopt, _files, _halt, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame
 from ._model import Health, Member, Refusal, Step, Wish
 from ._supervisor import DEAD_STATES, Client
@@ -57,7 +57,7 @@ class MemberSteps:
         """Stop the program and its workers; done when supervisor says so, every process of their trees is gone and its ports are free."""
         member = self._member(step)
         self._must_be_out(step, member)
-        name = _program.program_name(self.wish.service, member.slot)
+        name, _process = _adopt.running(self.wish, self.client, member.slot)
         halt = _halt.Halt(self.client, self.frame.clock, [name, *_workers.programs(self.wish, member.slot)], step.resume.get("pids", ()))
         limit = _workers.stop_timeout(self.wish, member.slot)
         end = self.frame.clock.now() - step.elapsed + limit + _halt.SPARE
@@ -82,7 +82,10 @@ class MemberSteps:
         member = self._member(step)
         place = _release.SlotPlace(self.wish.root, member.slot)
         before = place.current
-        if step.restore:
+        if _adopt.program_of(step.release):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(f"{place.path}/current")
+        elif step.restore:
             place.restore(step.release)
             if before != step.release:
                 _files.link(step.release, f"{place.path}/current")
@@ -99,6 +102,9 @@ class MemberSteps:
             if found.owner != "none":
                 who = ", ".join(map(_processes.describe, found.others)) or "a process that this user may not see"
                 raise Failed(f"port {port} is free before the start", f"port {port} is held by {who}")
+        if _adopt.program_of(step.release):
+            self.client.start(_adopt.program_of(step.release))
+            return f"{_adopt.program_of(step.release)}, which was there before"
         name = _program.program_name(self.wish.service, member.slot)
         path, kept = _observe.program_path(self.wish, member.slot), self._kept_program(member)
         before = _files.read(path)
@@ -146,7 +152,7 @@ class MemberSteps:
             self.frame.pause(f"{seen}, of {self.wish.boot_timeout:g} s", delay, streak=streak, pid=pid)
 
     def _not_yet_running(self, member: Member, pid: int, release: str) -> str:
-        process = self.client.process(_program.program_name(self.wish.service, member.slot))
+        process = self.client.process(_adopt.name(self.wish, member.slot, release))
         if process.state == "RUNNING" and process.pid == pid:
             waiting = _workers.not_yet_running(self.wish, self.client, member.slot, release)
             return f"healthy, and {waiting}" if waiting else ""
@@ -154,13 +160,14 @@ class MemberSteps:
 
     def _look(self, step: Step, member: Member) -> Tuple[str, int]:
         """(what is wrong or '', the process's pid). What can only get worse raises at once."""
-        name = _program.program_name(self.wish.service, member.slot)
+        name = _adopt.name(self.wish, member.slot, step.release)
         process = self.client.process(name)
         if process.state in DEAD_STATES:
             raise Failed(f"{name} runs", f"supervisor says {process.state}: {process.problem or 'it ended'}")
         if not process.pid:
             return f"supervisor says {process.state}: {process.problem or 'no process'}", 0
-        release = _processes.running_release(process.pid, f"{self.wish.root}/{member.slot}")
+        foreign = _adopt.program_of(step.release)
+        release = step.release if foreign else _processes.running_release(process.pid, f"{self.wish.root}/{member.slot}")
         if release != step.release:
             return f"its process runs release {release or '(not known yet)'}, not {step.release}", process.pid
         tree = _processes.tree(process.pid)

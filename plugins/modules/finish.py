@@ -77,7 +77,7 @@ problems:
   returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _hold, _module, _release, _retention, _supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _adopt, _history, _hold, _module, _release, _retention, _supervisor
 
 
 def work(module):
@@ -91,7 +91,8 @@ def work(module):
     if event and (due or event.get("event") == _history.FAILED):
         _release.remember(wish.root, **event)
     gone = _retention.prune(wish, _supervisor.connect(wish.supervisor)) if module.params["prune"] else _retention.Removed()
-    return {"changed": bool(gone.releases), "due": due, "removed": list(gone.releases), "problems": list(gone.problems)}
+    problems = [*gone.problems, *(_adopt.leftovers(wish, _supervisor.connect(wish.supervisor)) if wish.adopt else [])]
+    return {"changed": bool(gone.releases), "due": due, "removed": list(gone.releases), "problems": problems}
 
 
 if __name__ == "__main__":

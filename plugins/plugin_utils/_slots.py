@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._program import program_name
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import RESERVED_SLOTS
 
 from ._commands import is_word
@@ -19,6 +20,7 @@ from ._topology import Topology
 from ._values import show
 
 _SLOT = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
+_PROGRAM = re.compile(r"[^\s:\[\];,/]+(:[^\s:\[\];,/]+)?\Z")  # as supervisor takes it, with its group
 _PORT_NAME = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 
 
@@ -179,3 +181,17 @@ def _listen_address(value: str) -> tuple[str, int | None]:
         return "", int(first)
     address, colon, port = first.rpartition(":")
     return (address, int(port)) if colon and port.isdigit() else (first, 80)
+
+
+def adopted(values: Mapping[str, Any], members: Sequence[Member], problems: Problems) -> dict[str, str]:
+    """Another's program for some slots. A host that only balances has none."""
+    found = {str(slot): str(program) for slot, program in values["adopt"].items()}
+    ours = {program_name(values["service"], member.slot) for member in members}
+    for slot, program in found.items() if members else ():
+        problems.unless(slot in {member.slot for member in members}, f"bluegreen_adopt: {show(slot)} is no slot of bluegreen_slots.")
+        problems.unless(
+            _PROGRAM.match(program) and program not in ours,
+            f"bluegreen_adopt: {show(program)} for {slot} is not a program of yours; its name as supervisorctl status shows it is expected.",
+        )
+    problems.unless(len(set(found.values())) == len(found), "bluegreen_adopt names one program for two slots; each slot has a process of its own.")
+    return found if members else {}

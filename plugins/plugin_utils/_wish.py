@@ -113,6 +113,7 @@ def resolve(
     listen = _slots.listen(values, members or pool, members if shape.local else (), problems)
     statuses = _rules.statuses(values["health_status"], "bluegreen_health_status", problems)
     window, override = _window.read(values.get("window"), problems), _window.reason(values["window_override"], problems)
+    adopt = _slots.adopted(values, members, problems)
     checks = _config_checks.read(values["config_checks"], problems)
     if problems.found:
         raise Refusal("\n".join(problems.found))
@@ -165,6 +166,7 @@ def resolve(
         min_serving=need,
         balancers=() if fleet else shape.of(host),
         batches=tuple(map(tuple, batches)),
+        adopt=adopt,
         rollback=rollback,
         hooks=hooks,
         jobs=jobs,
