@@ -144,9 +144,8 @@ class Scene:
     def slots(self) -> dict[str, int]:
         """The slots of an app host and their ports, as installed."""
         if not self._slots:
-            script = f"sed -n 's/^.*{SERVICE}-\\([a-z0-9]*\\)\\]$/\\1/p' /etc/supervisor/conf.d/{SERVICE}-*.conf"
-            names = self.fleet[self.apps[0]].sh(script).stdout.split()
-            self._slots = {name: 9502 if name in ("main", "blue") else 9503 for name in names}
+            names = self.fleet[self.apps[0]].sh(f"cd /srv/{SERVICE} && ls -d */launcher").stdout.replace("/launcher", "").split()
+            self._slots = {name: 9502 if name in ("main", "blue") else 9503 for name in names if name != "workers"}
         return self._slots
 
     @property
