@@ -14,8 +14,8 @@ import re
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from . import _files, _program
-from ._model import Health, Member, Wish
-from ._supervisor import DEAD_STATES, Client, Process
+from ._model import DEAD_STATES, Health, Member, Wish
+from ._supervisor import Client, Process
 
 _SIGN = "@"
 _ANSWERS = (200, 204, 301, 302, 303, 307, 308, 401, 403, 404)  # of a program that nobody has made for our health path
