@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Dict, FrozenSet, List, Optional
 
 from . import _history, _hold, _lock, _nginx, _observe, _supervisor, _workers
-from ._model import HostState, Member, Refusal, SlotState, Wish, dump
+from ._model import BalancerState, HostState, Member, Refusal, SlotState, Wish, dump
 from ._release import Place, SlotPlace, releases
 from ._supervisor import Client
 
@@ -48,7 +48,8 @@ def _client(wish: Wish, problems: List[str]) -> Optional[Client]:
 
 def _state(wish: Wish, client: Optional[Client], problems: List[str]) -> HostState:
     """As the swap sees it; what one part cannot tell does not hide the others."""
-    balancer, nginx = None, frozenset()
+    balancer: Optional[BalancerState] = None
+    nginx: FrozenSet[int] = frozenset()
     slots: Dict[str, SlotState] = {}
     try:
         balancer = _nginx.observe(wish) if wish.pool else None
@@ -84,7 +85,7 @@ def on_disk(wish: Wish) -> Dict[str, Dict[str, Any]]:
     """The releases by name, oldest first: when ``staged``, the ``marks`` by slot, and where it is ``lacking``; nowhere, if it is complete."""
     places: Dict[str, Place] = {"releases": releases(wish.root), **{m.slot: SlotPlace(wish.root, m.slot) for m in wish.members}}
     records = {name: place.records() for name, place in places.items()}
-    found = {}
+    found: Dict[str, Dict[str, Any]] = {}
     for release in {release for known in records.values() for release in known}:
         each = {name: known.get(release, {}) for name, known in records.items()}
         found[release] = {
