@@ -9,19 +9,19 @@ from pathlib import Path
 
 RELEASE, SLOT = os.environ["BLUEGREEN_RELEASE"], os.environ["BLUEGREEN_SLOT"]
 WHO = {"release": RELEASE, "slot": SLOT, "host": socket.gethostname(), "pid": os.getpid(), "settings": Path("etc/settings.ini").read_text()}
-BODY = json.dumps(WHO).encode()
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        received = len(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+        body = json.dumps({**WHO, "bytes": received}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(BODY)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(BODY)
+        self.wfile.write(body)
 
     do_POST = do_GET
 
