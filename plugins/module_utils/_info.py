@@ -93,7 +93,7 @@ def on_disk(wish: Wish) -> Dict[str, Dict[str, Any]]:
             "marks": {name: record["mark"] for name, record in each.items() if record.get("mark")},
             "lacking": [places[name].path for name, record in each.items() if not record],
         }
-    return dict(sorted(found.items(), key=lambda item: item[1]["staged"]))
+    return dict(sorted(found.items(), key=lambda item: (item[1]["staged"], item[0])))
 
 
 def _holder(wish: Wish, problems: List[str]) -> str:
