@@ -115,10 +115,9 @@ def _port_findings(client: _supervisor.Client, member: Member, name: str, own: F
             continue
         who = ", ".join(map(_processes.describe, listener.others)) or "a process that this user may not see"
         other = _adopt.holder(client, listener.others, _processes.tree)
-        advice = f", which is supervisor's program {other}. bluegreen_adopt: {{{member.slot}: {other}}} takes it over without a failed request" if other else ""
-        found.append(
-            f"bluegreen_slots: port {port} of {member.slot} is in use by {who}, not by the program {name}{advice}. Free it, or give the slot another port."
-        )
+        whose = f"supervisor's program {other}" if other else f"not by the program {name}"
+        adopt = f"Take it over with bluegreen_adopt: {{{member.slot}: {other}}}, without a failed request; or free it" if other else "Free it"
+        found.append(f"bluegreen_slots: port {port} of {member.slot} is in use by {who}, {whose}. {adopt}, or give the slot another port.")
     return found
 
 

@@ -80,10 +80,8 @@ def by_hand(make_shop: MakeShop) -> Iterator[ByHand]:
 def test_the_preflight_says_whose_port_it_is_and_which_line_goes_past_us(by_hand: ByHand) -> None:
     told = by_hand.findings("supervisor_program")
     web1, web2 = by_hand.names
-    assert [
-        f"bluegreen_adopt: {{{slot}: {name}}} takes it over without a failed request" in text
-        for (slot, name), text in zip((("blue", web1), ("green", web2)), told, strict=True)
-    ] == [True, True]
+    for slot, name, text in zip(("blue", "green"), (web1, web2), told, strict=True):
+        assert f", supervisor's program {name}. Take it over with bluegreen_adopt: {{{slot}: {name}}}, without a failed request; or free it, or" in text
     by_hand.adopts()
     assert by_hand.findings("supervisor_program") == []
     by_hand.shop.install()

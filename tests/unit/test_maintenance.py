@@ -202,6 +202,22 @@ def test_a_balancer_that_fails_brings_the_members_back_to_the_others() -> None:
     assert where(there)["app2/main"] == ["lb1", "lb2"]
 
 
+def test_a_member_of_a_host_that_is_gone_leaves_all_the_same() -> None:
+    there = behind("lb1", "lb2")
+    there.faults.lost = ("app2", 0)
+    assert takes_out(there, "app2/main").ok
+    assert where(there)["app2/main"] == []
+
+
+def test_in_check_mode_it_is_only_said_what_would_be_done() -> None:
+    there = behind("lb1", hosts=4)
+    told: list[Any] = []
+    planned = _runner.take_out(there.wishes, ["app2/main", "app4/main"], there, told.append, dry=True)
+    assert there.done == [] and planned.changed and planned.ok
+    assert takes_out(there, "app2/main", "app4/main").ok
+    assert told == planned.planned == there.done
+
+
 @many
 @given(worlds(), st.data())
 def test_any_members_leave_any_world_or_nothing_is_changed(there: Fleet, data: st.DataObject) -> None:
