@@ -185,9 +185,8 @@ class _Run:
                 self._free.add((host, step.slot))
 
     def begin(self, host: str, moves: Sequence[Move], release: str) -> None:
-        """Point to the release, and start what may start."""
-        if not self._walk(host, [Step("point", host, (f"{host}/{WORKERS}",), release)]):
-            return
+        """Point to the release, and start what may start; each by itself, so that one that fails does not keep another."""
+        point = Step("point", host, (f"{host}/{WORKERS}",), release)
         for move in moves:
             must_go = [*move.leave, *move.vouch, *([host] if move.again and not move.job.startswith("cron:") else [])]
             missing = [name for name in must_go if (name, move.job) not in self._free]
@@ -195,7 +194,7 @@ class _Run:
                 self.note(host, f"{move.job} is not started on {host}: {', '.join(missing)} did not give it up, as is said of {', '.join(missing)}.")
                 continue
             member, out_of = (f"{host}/{move.job}",), (*move.leave, *move.vouch, *move.absent)
-            steps = [Step("start", host, member, release, out_of=out_of)]
+            steps = [point, Step("start", host, member, release, out_of=out_of)]
             self._walk(host, steps if move.job.startswith("cron:") else [*steps, Step("check", host, member, release)])
 
     def _walk(self, host: str, steps: Sequence[Step]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -267,6 +268,34 @@ def test_an_entry_that_moves_goes_first_and_a_run_in_progress_is_waited_for(make
     herd.wished()
     herd.run("v1")
     assert not herd.cron("web2").exists() and herd.permits(REPORT) == set()
+
+
+def test_what_on_a_host_stands_against_jobs_is_said_before_anything_is_done(make_herd: MakeHerd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    herd = make_herd(QUEUE, REPORT)
+    wish = herd.hosts["web1"].wish
+    herd.file("web1").write_text("; a colleague's\n")
+    herd.cron("web1").write_text("0 4 * * * root true\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(_cron, "_DAEMONS", frozenset({"no such daemon"}))
+    found = "\n".join(_workers.unfit(wish))
+    herd.file("web1").unlink()
+    herd.cron("web1").unlink()
+    assert "programs/" in found and f"was not written for a worker of {wish.service}: rename the worker" in found
+    assert "the command flock is not on this host" in found
+    assert "bluegreen_cron: no cron daemon runs on this host" in found
+    assert f"cron.d/bluegreen-{wish.service} was not written for {wish.service}" in found
+    assert _workers.unfit(replace(wish, cron_dir=f"{tmp_path}/none"))[-1].endswith("/none is not there. Install cron, or set bluegreen_cron_dir.")
+    assert _workers.unfit(replace(wish, jobs=())) == []
+
+
+def test_a_cron_daemon_is_known_by_its_name(make_herd: MakeHerd, tmp_path: Path) -> None:
+    wish = make_herd(REPORT).hosts["web1"].wish
+    daemon = shutil.copy("/bin/sleep", tmp_path / "cron")
+    with subprocess.Popen([daemon, "600"]) as process:
+        try:
+            assert _cron.unfit(wish) == []
+        finally:
+            process.kill()
 
 
 def test_a_file_of_cron_that_is_not_ours_is_left_alone(make_herd: MakeHerd) -> None:
