@@ -122,7 +122,9 @@ def booked(result: Result) -> dict[str, str]:
 def message(result: Result, wishes: Sequence[Wish], what: str = "") -> str:
     """The whole message of a run that did not reach its end (``what``, by default that of a release), with what to do next."""
     known = by_host(wishes)
-    lines = [what or f"Release {wishes[0].release} of {wishes[0].service} was not completed."]
+    first = wishes[0]
+    kind = f"The rollback of {first.service} to release {first.release}" if first.rollback else f"Release {first.release} of {first.service}"
+    lines = [what or f"{kind} was not completed."]
     lines += [failure_text(failure) for failure in result.failures]
     lines += [_lost_text(host, why, result, known) for host, why in result.lost.items()]
     if result.blocked:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _rollback
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Program, Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _rollback, _runner
 
 from tests.unit.test_history import failed, released, run
 
@@ -89,3 +90,10 @@ def test_a_host_with_no_release_says_so() -> None:
     assert refusal({"app1": host([], None)}) == (
         "there is no release to go back to: none was ever completed on app1. There is no complete release on these hosts that was ever completed."
     )
+
+
+def test_a_rollback_that_fails_is_called_one() -> None:
+    wish = Wish("shop", "app1", "/srv/shop", "1", (), (), Program(("true",)), rollback=True)
+    done = _runner.Result(blocked="nginx on app1 does not run.", blocked_on="app1")
+    assert _runner.message(done, [wish]).startswith("The rollback of shop to release 1 was not completed.\n")
+    assert _runner.message(done, [replace(wish, rollback=False)]).startswith("Release 1 of shop was not completed.\n")
