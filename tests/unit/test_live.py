@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _variables, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task, _variables, _wish
 
 UNDEFINED = "{{ nobody_set_it }}"
 
@@ -60,3 +61,15 @@ def test_wrong_values_of_a_rollback_and_of_retention_are_told() -> None:
         with pytest.raises(Refusal) as refused:
             _wish.resolve(collect(service="shop", **given), "app1")
         assert str(refused.value) == sentence
+
+
+def test_the_choice_of_a_rollback_holds_for_its_own_play_alone() -> None:
+    """A second play of the same run, a release say, still sees the fact."""
+    fact = {"ansible_facts": {"bluegreen_rollback": {"play": "one", "release": "1"}}}
+
+    def in_play(uuid: str) -> Any:
+        return SimpleNamespace(_task=SimpleNamespace(_play=SimpleNamespace(_uuid=uuid)))
+
+    assert _task.rollback(in_play("one"), fact)["release"] == "1"
+    assert _task.rollback(in_play("two"), fact) == {}
+    assert _task.rollback(in_play("one"), {}) == {}
