@@ -198,6 +198,27 @@ def test_without_a_permit_nobody_starts_it(herd: Herd) -> None:
     assert len(herd.recorded("start")) == 1
 
 
+def test_one_that_began_before_its_permit_was_taken_away_ends_before_it_is_the_job(make_herd: MakeHerd, tmp_path: Path) -> None:
+    """cron, or a supervisord, was a moment ahead: it has opened the permit, and locks it when it is gone."""
+    herd = make_herd(QUEUE)
+    herd.stage("v1")
+    wish = herd.hosts["web1"].wish
+    herd.do("web1", "point", "workers", "v1")
+    _permit.grant(wish, QUEUE.id)
+    slow = tmp_path / "bin" / "flock"
+    slow.parent.mkdir()
+    slow.write_text(f'#!/bin/sh\ntouch {tmp_path}/begun\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.01; done\nexec /usr/bin/flock "$@"\n')
+    slow.chmod(0o755)
+    path = f"{slow.parent}:{os.environ['PATH']}"
+    process = subprocess.Popen([f"{wish.root}/{WORKERS}/launcher", QUEUE.id], stderr=subprocess.PIPE, text=True, env={**os.environ, "PATH": path})
+    with ended([process.pid]):
+        wait_until((tmp_path / "begun").exists, what="the beginning")
+        assert _permit.withdraw(wish, QUEUE.id)
+        (tmp_path / "go").touch()
+        assert "worker:queue is not to run here any more" in process.communicate(timeout=20)[1]
+    assert herd.recorded("start") == []
+
+
 def test_a_permit_is_not_taken_away_from_one_that_runs(herd: Herd) -> None:
     wish = herd.hosts["web1"].wish
     assert not _permit.is_free(wish, QUEUE.id) and not _permit.withdraw(wish, QUEUE.id)

@@ -112,3 +112,20 @@ def test_a_program_file_of_somebody_else_is_never_written(make_shop: MakeShop, t
             _workers.refuse_foreign(shop.wish, "blue", file.stem)
     finally:
         file.unlink()
+
+
+def test_what_was_there_before_is_kept_once_however_often_a_swap_begins_anew(mail_shop: Callable[..., Shop], tmp_path: Path) -> None:
+    shop = mail_shop()
+    path = Path(_workers.path(shop.wish, f"{shop.wish.service}-blue-mail"))
+    before = path.read_text()
+    shop.stage("v2", LEDGER=str(tmp_path))
+    for seconds in (6, 7):
+        shop.client.stop(path.stem)
+        wait_until(lambda: not pid(shop), what="the worker's end")
+        wish = replace(shop.wish, jobs=(replace(MAIL, stop_timeout=seconds),))
+        _workers.start(wish, shop.client, "blue", "v2", restore=False)
+        assert f"stopwaitsecs={seconds}\n" in path.read_text()
+    shop.client.stop(path.stem)
+    wait_until(lambda: not pid(shop), what="the worker's end")
+    _workers.start(shop.wish, shop.client, "blue", "v1", restore=True)
+    assert path.read_text() == before
