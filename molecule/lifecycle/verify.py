@@ -126,8 +126,7 @@ def test_status_says_what_runs_where_and_changes_nothing(scene: Scene) -> None:
 def test_old_and_failed_releases_go_and_what_runs_or_may_be_gone_back_to_stays(scene: Scene) -> None:
     run = scene.release("v5", faults={"app2": "v5/green=crash"}).bad("app2")
     run.says("app2/green failed at check", "it is broken on purpose")
-    for app in scene.apps:
-        assert any(line.startswith("on_rollback") for line in told(scene)[app]) == (app == "app2")
+    assert [app for app, lines in told(scene).items() if any(line.startswith("on_rollback") for line in lines)] == ["app2"]
     with scene.load():
         scene.release("v6").good()
     whole(scene, "v6")

@@ -18,13 +18,16 @@ class ActionModule(ActionBase):
     """C(hotswap.bluegreen.hook): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"at"})
+    _VALID_ARGS = frozenset({"at", "verdict"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         at = self._task.args.get("at", "before_release")
         try:
+            later = _task.is_later(self)
+            if _task.verdict(variables):
+                return {**result, "skipped": True, "skip_reason": "the run has failed"}
             fleet = _fleet.of(self, variables)
             wishes = _task.in_run(fleet.wishes, variables)
             if not _moments.any_at(at, wishes):
@@ -43,6 +46,4 @@ class ActionModule(ActionBase):
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNo member was touched."}
         result |= {"changed": True, "events": [dump(event) for event in ran.events]}
-        if ran.failures:
-            result |= {"failed": True, "msg": "\n".join([*ran.booked.values(), "No member was touched."])}
-        return result
+        return {**result, **_task.failed({host: f"{text}\nNo member was touched." for host, text in ran.booked.items()}, later)}

@@ -43,7 +43,8 @@ class ActionModule(ActionBase):
 
     def _held(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         taken = _lease.take(self, variables, given["reason"] or "no reason given", self._seconds(given, variables))
-        return {"ansible_facts": {"bluegreen_lock": {**taken, "until": given["until"]}}, "left_out": taken["left_out"]}
+        new = {"bluegreen_verdict": {}, "bluegreen_swapped": False, "bluegreen_returned": {}}  # of this run nothing is known yet
+        return {"ansible_facts": {"bluegreen_lock": {**taken, "until": given["until"]}, **new}, "left_out": taken["left_out"]}
 
     def _extended(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         if not self._task.check_mode:

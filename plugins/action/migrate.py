@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
     """C(hotswap.bluegreen.migrate): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"state"})
+    _VALID_ARGS = frozenset({"state", "verdict"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
@@ -30,16 +30,17 @@ class ActionModule(ActionBase):
         try:
             if state not in ("up", "down"):
                 raise Refusal(f"state is {state!r}; up or down is expected.")
+            later = _task.is_later(self)
             if _task.verdict(variables):
-                return {**result, "skipped": True, "skip_reason": "the swap failed"}
+                return {**result, "skipped": True, "skip_reason": "the run has failed"}
             fleet = _fleet.of(self, variables)
             wishes = _task.in_run(fleet.wishes, variables)
             work = self._up if state == "up" else self._down
-            return {**result, **work(fleet, wishes, variables)}
+            return {**result, **work(fleet, wishes, variables, later)}
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\n{_NOTHING if state == 'up' else _STAYS}"}
 
-    def _up(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any]) -> dict[str, Any]:
+    def _up(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], later: bool) -> dict[str, Any]:
         found = _migration("migrate", wishes)
         if not found:
             return {"skipped": True, "skip_reason": "bluegreen_migrate is not set"}
@@ -54,10 +55,11 @@ class ActionModule(ActionBase):
         previous = _moments.previous(remote.observe(wish), fleet.release)
         failed = self._run(fleet, remote, wish, hook, fleet.release, previous)
         if failed:
-            return {"failed": True, "changed": True, "msg": f"{failed}\n{_NOTHING} What the migration has changed until then stays as it is."}
+            text = f"{failed}\n{_NOTHING} What the migration has changed until then stays as it is."
+            return {"changed": True, **_task.failed({wish.host: text}, later)}
         return {"changed": True, "migrated": self._ask(remote, fleet, "done", fleet.release, variables), "host": wish.host}
 
-    def _down(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any]) -> dict[str, Any]:
+    def _down(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], later: bool) -> dict[str, Any]:
         remote = self._remote(fleet, variables)
         left = _moments.previous(remote.observe(wishes[0]), fleet.release)
         behind = _behind([entry["release"] for entry in self._ask(remote, fleet, "seen")], fleet.release, left)
@@ -73,7 +75,7 @@ class ActionModule(ActionBase):
         for release in behind:
             failed = self._run(fleet, remote, *found, release, fleet.release)
             if failed:
-                return {"failed": True, "changed": True, "msg": f"{failed}\n{_STAYS}"}
+                return {"changed": True, **_task.failed({found[0].host: f"{failed}\n{_STAYS}"}, later)}
             self._ask(remote, fleet, "undone", release, variables)
         return {"changed": True, "msg": f"the migration of release {names} was taken back"}
 

@@ -28,7 +28,9 @@ class ActionModule(ActionBase):
         began = time.monotonic()
         try:
             _task.refuse_keywords(self, "swap")
-            later = _is_later(self._task.args.get("verdict", "now"))
+            later = _task.is_later(self)
+            if later and _task.verdict(variables):
+                return {**result, "skipped": True, "skip_reason": "the run has failed before a member was touched"}
             fleet = _fleet.of(self, variables)
             _refuse_failed(fleet, variables)
         except Refusal as error:
@@ -94,12 +96,6 @@ def _refuse_failed(fleet: _fleet.Fleet, variables: dict[str, Any]) -> None:
     gone = [host for host in variables["ansible_play_hosts_all"] if host in fleet.topology.hosts and host not in variables["ansible_play_hosts"]]
     if gone:
         raise Refusal(f"{', '.join(gone)} failed in an earlier task of this play, so no host is swapped. Mend the cause, then run the same command again.")
-
-
-def _is_later(when: Any) -> bool:
-    if when not in ("now", "later"):
-        raise Refusal(f"verdict is {when!r}; now or later is expected.")
-    return bool(when == "later")
 
 
 def _bare(wish: Wish) -> HostState:

@@ -32,7 +32,8 @@ options:
     type: dict
     default: {}
   swapped:
-    description: Whether this run has changed a member. Without it a host that remembers the release as completed remembers nothing more. The action fills it in.
+    description: >-
+      Whether this run has changed a member. Without it a host that remembers the release as completed remembers nothing more. The action fills it in.
     type: bool
     default: false
   look:

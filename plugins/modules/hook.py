@@ -42,6 +42,11 @@ options:
     description: Whether the run's lease is kept on this host. The action fills it in.
     type: bool
     default: false
+  verdict:
+    description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
+    type: str
+    choices: [now, later]
+    default: now
 attributes:
   check_mode:
     description: Says what would be run, and runs nothing.
@@ -97,6 +102,7 @@ if __name__ == "__main__":
             "step": {"type": "dict", "default": {}},
             "told": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},
+            "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
             "keeps_lease": {"type": "bool", "default": False},
         },
         work,

@@ -34,6 +34,11 @@ options:
     description: The run's fencing token. The action fills it in.
     type: int
     default: 0
+  verdict:
+    description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
+    type: str
+    choices: [now, later]
+    default: now
 attributes:
   check_mode:
     description: Says what would be run, and runs nothing.
@@ -93,6 +98,7 @@ if __name__ == "__main__":
             "release": {"type": "str", "default": ""},
             "wish": {"type": "dict"},
             "token": {"type": "int", "default": 0, "no_log": False},
+            "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
         },
         work,
     )

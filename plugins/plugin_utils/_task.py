@@ -110,3 +110,19 @@ def controller_lives() -> Callable[[], None]:
             raise Abandoned("ansible-playbook is gone; nothing more is changed. Run again to go on.")
 
     return proceed
+
+
+def is_later(action: ActionBase) -> bool:
+    """Whether what fails is only noted, for hotswap.bluegreen.verdict to book it on the host whose fault it was."""
+    when = action._task.args.get("verdict", "now")
+    if when not in ("now", "later"):
+        raise Refusal(f"verdict is {when!r}; now or later is expected.")
+    return bool(when == "later")
+
+
+def failed(booked: Mapping[str, str], later: bool) -> dict[str, Any]:
+    """What failed, by host, as a part of a task's result: as its failure, or noted for later; nothing if nothing did."""
+    if not booked:
+        return {}
+    text = "\n".join(booked.values())
+    return {"msg": text, "ansible_facts": {"bluegreen_verdict": dict(booked)}} if later else {"failed": True, "msg": text}
