@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock, _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _hostvars, _maintained, _owner, _remote, _runner, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
@@ -88,6 +88,9 @@ class ActionModule(ActionBase):
             return self._failed(done, wishes, f"{', '.join(members)} could not be drained.")
         note = {"by": _owner.of(variables).get("user", ""), "why": about["reason"], "since": round(time.time(), 3)}
         marked = self._on_hosts(fleet, variables, mark=dict.fromkeys(members, note))
+        known = _runner.marks(done.states)
+        for member in () if self._task.check_mode else members:
+            self._display.display(f"{member}: {_maintenance.words(known.get(member, note))}{', already' if member in known else ', out of every balancer'}")
         return {"changed": done.changed or marked, "members": members, "events": [dump(event) for event in done.events]}
 
     def _enabled(self, _given: Mapping[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintena
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 
 from . import _planner
-from ._result import Result, booked, by_host, describe, left_alone, message, table
+from ._result import Result, booked, by_host, describe, left_alone, marks, message, table
 from ._world import World
 
-__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "message", "preview", "swap", "table", "take_out"]
+__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "marks", "message", "preview", "swap", "table", "take_out"]
 
 T = TypeVar("T")
 
