@@ -2,6 +2,7 @@
 
 swap: a slot of one host beside the stock playbook's and a bare script's. balancers: a member behind separate balancers
 beside the stock playbook's, and the remote calls it takes. hosts: 5 and 20 hosts one after the other, 50 at once.
+staging: a tree of 3,000 files for the first time, and with ten changes.
 scale: planner and runner with 1,000 simulated members.
 """
 
@@ -23,7 +24,7 @@ from typing import Any
 
 from tools.bed import NGINX, ROOT
 
-from . import fleet, scale
+from . import fleet, scale, staging
 from .bed import Bed
 from .figures import WAYS, Sample, report, table
 from .servers import PYTHON, RELEASES
@@ -117,6 +118,7 @@ PARTS: dict[str, tuple[int, Callable[[Path, Path, int], fleet.Part]]] = {
     "swap": (5, swap),
     "balancers": (3, lambda path, ansible, rounds: fleet.balancers(path, ansible, rounds, say)),
     "hosts": (1, lambda path, ansible, rounds: fleet.hosts(path, ansible, rounds, say)),
+    "staging": (3, lambda path, ansible, rounds: staging.measure(path, ansible, rounds, say)),
     "scale": (1, lambda _path, _ansible, _rounds: simulated()),
 }
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench import line, staging
 from bench.figures import FIRST_TASK, WAYS, Sample, comparison, ours_sample, report, stock_sample, summary, table, task_seconds, verdict
 from bench.fleet import hosts
 from bench.fleet_figures import PHASES, Rolling, balancers_table, growth, is_cheap, is_short_of_words, our_rolling, phases, stock_rolling
@@ -210,3 +212,21 @@ def test_each_part_that_needs_no_stock_playbook_runs_in_a_tiny_size() -> None:
     assert found["staged"]["phases"]["stage"] > 0
     assert any(line.startswith("2 hosts at once") for line in lines)
     assert reached
+
+
+def test_what_two_calls_of_any_module_take_is_told_beside_the_ratio_of_two_stagings() -> None:
+    kinds = {"first": [{"stage": 12.0, "ping": 0.5}, {"stage": 90.0, "ping": 9.0}, {"stage": 11.0, "ping": 0.5}], "next": [{"stage": 3.0, "ping": 0.5}] * 3}
+    found, lines, _ = staging.report({"loopback": kinds, "10 Mbit/s": kinds}, 3000, 20_000_000, 3)
+
+    assert found["lines"]["10 Mbit/s"] == {"first": 12.0, "next": 3.0, "ratio": 4.0, "calls": 1.0, "own ratio": 5.5}
+    assert lines[-1].split() == ["10", "Mbit/s", "12.00", "3.00", "4.0", "1.00", "5.5"]
+
+
+def test_the_slow_line_is_as_slow_as_it_says() -> None:
+    pieces = iter([b"x" * 5000, b"y" * 5000, b""])
+    there: list[bytes] = []
+    began = time.monotonic()
+    line.relay(lambda _size: next(pieces), there.append, bits=400_000)
+
+    assert time.monotonic() - began >= 0.2
+    assert b"".join(there) == b"x" * 5000 + b"y" * 5000

@@ -10,7 +10,8 @@ module: stage
 short_description: Get a release on a host, verified and built, before any member is touched
 version_added: 0.1.0
 description:
-  - Unpacks the release into C(<root>/releases), builds it, copies it to each slot and writes each slot's start.
+  - Brings the release to C(<root>/releases), with its configuration, builds it, copies it to each slot and writes each slot's start.
+  - Of a directory or a git commit only the files that the host does not have yet are sent; the others are hard links to those of an earlier release.
   - A stage that fails or is cut off leaves nothing that could be mistaken for a release. A second one changes nothing.
   - In a playbook this is an action that takes everything from the C(bluegreen_*) variables; see the role P(hotswap.bluegreen.release#role).
 author:
@@ -61,6 +62,10 @@ needs_content:
   description: The release is not here and the archive's path was not given; nothing was changed.
   type: bool
   returned: success
+commit:
+  description: The commit that bluegreen_source's version is.
+  type: str
+  returned: if bluegreen_source is a git repository
 has:
   description: The contents of this host's earlier releases, shortened. The action takes it out.
   type: str

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Repository:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield lock.fileno()
 
-    def _fetched(self, call: Callable[..., str | None], version: str) -> str:
+    def _fetched(self, call: _Git, version: str) -> str:
         """The commit, after the repository was fetched; a commit that is here already cannot have changed."""
         call("init", "--quiet", "--bare")
         if _COMMIT.match(version) and call("cat-file", "-e", f"{version}^{{commit}}") is not None:
@@ -107,7 +107,7 @@ class Repository:
             raise Refusal(f"bluegreen_source: git cannot fetch {self.url}: {call.said or 'it says nothing'}. Nothing was staged.")
 
     @staticmethod
-    def _resolve(call: Callable[..., str | None], version: str) -> str:
+    def _resolve(call: _Git, version: str) -> str:
         """The commit; a tag goes before a branch of the same name, as in git."""
         names = [f"refs/tags/{version}", f"refs/heads/{version}", "refs/remote/HEAD" if version == "HEAD" else ""]
         names += [version] if version.startswith("refs/") or re.match(r"[0-9a-f]{7,64}\Z", version) else []
@@ -135,7 +135,7 @@ class Repository:
         draft.rename(folder)
         return folder
 
-    def _refuse_submodules(self, call: Callable[..., str | None], commit: str, archive: Path) -> None:
+    def _refuse_submodules(self, call: _Git, commit: str, archive: Path) -> None:
         """A submodule would be an empty directory; one that the repository leaves out of its archives is not missed."""
         rows = (call("ls-tree", "-r", "-z", commit) or "").split("\0")
         submodules = {row.partition("\t")[2] for row in rows if row.startswith("160000 ")}
