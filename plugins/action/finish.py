@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
         wishes = _task.in_run(fleet.wishes, variables)
         remote = _remote.Hosts(self, variables, _task.lock(variables).get("token", 0), fleet.keeper)
         moved = _singles.Moved() if booked else _jobs.move(self, fleet, wishes, variables, remote)
-        jobs = {"events": [dump(event) for event in moved.events if event.outcome != "unchanged"], "changed": moved.changed}
+        jobs = {"events": [dump(event) for event in moved.done], "changed": moved.changed}
         if moved.problems:
             return {**jobs, "ansible_facts": {"bluegreen_verdict": moved.booked}, "msg": "\n".join(moved.booked.values())}
         moments = self._moments(fleet, wishes, variables, remote, booked)

@@ -119,8 +119,10 @@ class JobSteps:
         return f"not on {self.wish.host}"
 
     def point(self, step: Step) -> str | None:
-        """Make ``step.release`` the one that jobs start with."""
+        """Make ``step.release`` the one that jobs start with. A rollback may be to one from before there were any."""
         before = self._place.current
+        if self.wish.rollback and not self._place.record(step.release):
+            return None
         if before == step.release and (self.wish.rollback or not self._place.pending(step.release)):
             return None
         self._place.point(step.release, with_waiting=not self.wish.rollback)
@@ -131,10 +133,10 @@ class JobSteps:
         job = self.wish.single(step.slot)
         if job is None:
             raise Refusal(f"{step.slot} is no job of {self.wish.service} any more; it is not started.")
+        if not self._is_known(job.id, step.release):
+            return self._without(job, step.release)
         if self._place.current != step.release:
             raise Refusal(f"{self._place.path}/current is {self._place.current or 'not there'}, not {step.release}; {job.id} is not started.")
-        if not self._is_known(job.id, step.release):
-            return None
         self._must_be_alone(step, job)
         if job.schedule:
             _permit.grant(self.wish, job.id)
@@ -156,8 +158,16 @@ class JobSteps:
         self.client.add(name)
         self.client.start(name)
 
+    def _without(self, job: Job, release: str) -> str | None:
+        """The release does not have the job, so nothing of it stays here."""
+        was_here = job.id in _permit.here(self.wish)
+        if job.schedule:
+            _cron.take(self.wish, job.id)
+        _permit.withdraw(self.wish, job.id)
+        return f"release {release} does not have it, so it runs nowhere" if was_here else None
+
     def _is_known(self, job: str, release: str) -> bool:
-        return job in _program.jobs_known(_files.read(self._place.start_path(release)) or "")
+        return bool(self._place.record(release)) and job in _program.jobs_known(_files.read(self._place.start_path(release)) or "")
 
     def _must_be_alone(self, step: Step, job: Job) -> None:
         """:class:`Refusal` unless no other host can have it: this one has its permit, or all others have said that they have nothing of it."""

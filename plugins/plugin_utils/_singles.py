@@ -131,7 +131,12 @@ class Moved:
 
     @property
     def changed(self) -> bool:
-        return self.would or any(event.outcome == "ok" and event.step != "vouch" for event in self.events)
+        return self.would or bool(self.done)
+
+    @property
+    def done(self) -> list[Event]:
+        """What was changed."""
+        return [event for event in self.events if event.outcome == "ok" and event.step not in ("vouch", "check")]
 
     @property
     def booked(self) -> dict[str, str]:

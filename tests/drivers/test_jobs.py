@@ -93,6 +93,19 @@ def test_one_that_is_wished_no_more_ends(herd: Herd) -> None:
     assert not alive(pid) and herd.permits() == set() and not herd.file("web1").exists()
 
 
+def test_going_back_to_a_release_from_before_there_were_jobs_ends_them_and_that_is_said_once(make_herd: MakeHerd) -> None:
+    herd = make_herd()
+    herd.stage("v1")
+    herd.wished(QUEUE, REPORT)
+    herd.release("v2")
+    for shop in herd.hosts.values():
+        shop.wish = replace(shop.wish, rollback=True)
+    moved = herd.run("v1")
+    assert moved.booked == {} and [event.detail for event in moved.done if event.step == "start"] == ["release v1 does not have it, so it runs nowhere"] * 2
+    assert herd.where() == {} and herd.permits() == herd.permits(REPORT) == set() and not herd.cron("web1").exists()
+    assert not herd.run("v1").changed
+
+
 def test_one_that_hears_no_signal_is_gone_before_the_new_one_starts(make_herd: MakeHerd) -> None:
     herd = make_herd(replace(QUEUE, stop_timeout=1))
     herd.release("v1", JOB_FAULT="deaf")
