@@ -11,6 +11,7 @@ short_description: Bring a release to its end, after the swap
 version_added: 0.1.0
 description:
   - Writes to each host's history how the release ended, and removes the releases that it needs no more, as C(bluegreen_keep_releases) says.
+  - Before that, in a playbook, it moves the workers and entries of cron that run once a host or once in the fleet onto the release.
   - In a playbook this is an action for all hosts of the play, after M(hotswap.bluegreen.swap) and under the same lock; it takes everything
     from the C(bluegreen_*) variables. After a swap that failed it only writes that down.
 author:
