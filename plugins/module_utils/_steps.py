@@ -69,7 +69,7 @@ class _Walk:
         return Outcome(tuple(self.events), _observe.host(self.wish, self.client, self.frame.clock.sleep), waiting, failure)
 
     def _do(self, step: Step) -> Tuple[Optional[Step], Optional[Failure]]:
-        event, waiting, error = attempt(step, self.wish.host, self.frame.clock, lambda now: self._method(now)(now))  # type: ignore[no-any-return]
+        event, waiting, error = attempt(step, self.wish.host, self.frame.clock, lambda now: self._method(now)(now))
         self.events += [Event("declare", step.member, "ok", event.start, 0.0, text, self.wish.host) for text in self.frame.reloads]
         self.frame.reloads.clear()
         self.events.append(event)

@@ -15,8 +15,8 @@ from typing import List
 
 from . import _cron, _files, _halt, _permit, _processes, _program, _release, _workers
 from ._frame import Failed, Frame
-from ._model import WORKERS, Job, Refusal, Step, Wish
-from ._supervisor import DEAD_STATES, Client, waits_for_nothing
+from ._model import DEAD_STATES, WORKERS, Job, Refusal, Step, Wish
+from ._supervisor import Client, waits_for_nothing
 
 _LOOK_AGAIN = 0.1  # seconds between two looks at all processes of the host
 

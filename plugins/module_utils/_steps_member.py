@@ -15,8 +15,8 @@ from typing import FrozenSet, List, Tuple
 
 from . import _adopt, _files, _halt, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame
-from ._model import Health, Member, Refusal, Step, Wish
-from ._supervisor import DEAD_STATES, Client
+from ._model import DEAD_STATES, Health, Member, Refusal, Step, Wish
+from ._supervisor import Client
 
 
 class MemberSteps:
