@@ -86,7 +86,7 @@ def test_a_hook_that_hangs_ends_with_its_time_and_one_that_may_only_warns(bed: b
     result = release(bed, "v1", before_release=hang)
     assert result.returncode == 2
     assert "it took longer; its last lines:" in result.stdout and "begun" in result.stdout and "No member was touched." in result.stdout
-    result = release(bed, "v1", before_release={**hang, "on_failure": "warn"}, after_enable={"command": ["/no/such/program", "x"], "on_failure": "warn"})
+    result = release(bed, "v1", before_release={**hang, "on_failure": "warn"}, after_enable={"command": ["no-such-program", "x"], "on_failure": "warn"})
     assert result.returncode == 0, result.stdout
     assert "on_failure is warn" in result.stdout and "(there is no such command)" in result.stdout
     left = subprocess.run(["pgrep", "-f", "^sleep 600$"], capture_output=True, text=True, check=False).stdout
