@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive, _configuration, _manifest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import known_path, releases
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _render, _source, _task, _wish
 
 _UNTOUCHED = "Nothing that serves was touched."
@@ -29,6 +31,11 @@ class _Found:
     local: str = ""
     tree: _source.Tree | None = None
     commit: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the controller has it, and sends it."""
+        return bool(self.local) or self.tree is not None
 
     def archive(self, has: str) -> str:
         """The file to send to a host that has the contents ``has``."""
@@ -79,14 +86,14 @@ class ActionModule(ActionBase):
             "token": lock.get("token", 0),
             "keeps_lease": lock.get("host") == resolved.wish.host,
         }
-        answer = self._call(arguments, variables)
+        staged, has = (True, "") if self._task.check_mode or not found.is_here else self._ask(resolved.wish)
+        answer = self._call(arguments, variables) if staged else {"needs_content": True, "has": has}
         if self._task.check_mode and not answer.get("failed"):
             answer["ansible_facts"] = {"bluegreen_would_wait": answer["pending"]}  # the plan of the swap needs to know
         building = ", building it" if resolved.build else ""
         while answer.get("needs_content") and not answer.get("failed") and not self._task.check_mode:
-            self._display.display(
-                f"{resolved.wish.host}: sending release {resolved.wish.release}{found.amount(answer['has'])}{building}, copying it to each slot …"
-            )
+            sending = f"sending release {resolved.wish.release}{found.amount(answer['has'])}"
+            self._display.display(f"{resolved.wish.host}: {sending}{building}, copying it to each slot …")
             remote = self._send(found.archive(answer["has"]))
             everything = not answer["has"]
             answer = self._call({**arguments, "source": {**found.source, "path": remote}}, variables)
@@ -95,8 +102,18 @@ class ActionModule(ActionBase):
         answer.pop("has", None)
         return {**answer, **({"commit": found.commit} if found.commit else {})}
 
+    def _ask(self, wish: Wish) -> tuple[bool, str]:
+        """(whether the release may be on the host already, the contents that the host has), by the shell: a module's start takes ten times as long.
+
+        It only saves a call: the module looks itself.
+        """
+        record, known = (shlex.quote(path) for path in (releases(wish.root).record_path(wish.release), known_path(wish.root)))
+        answer = self._low_level_execute_command(f"if test -e {record}; then echo staged; else echo new; cat {known} 2>/dev/null; fi; true")
+        words = str(answer.get("stdout") or "").split()
+        return words[:1] != ["new"], "".join(words[1:2])
+
     def _send(self, local: str) -> str:
-        # Without pipelining the first call has made one, which a second would make forgotten. Ansible removes it when the action ends.
+        # Without pipelining a call before has made one, which a second would make forgotten. Ansible removes it when the action ends.
         place = self._connection._shell.tmpdir or self._make_tmp_path()
         remote = self._transfer_file(local, self._connection._shell.join_path(place, "release"))
         self._fixup_perms2([place, remote])

@@ -40,12 +40,13 @@ class Place:
     def release(self, release: str) -> str:
         return f"{self.path}/{release}"
 
-    def _record_path(self, release: str) -> str:
+    def record_path(self, release: str) -> str:
+        """Where the release's record is, if it is complete."""
         return f"{self.path}/.{release}.json"
 
     def record(self, release: Optional[str]) -> Dict[str, Any]:
         """What was written down of a complete release; {} if it is not there or not complete."""
-        text = _files.read(self._record_path(release)) if release else None
+        text = _files.read(self.record_path(release)) if release else None
         if not release or text is None or not os.path.isdir(self.release(release)):
             return {}
         try:
@@ -65,10 +66,10 @@ class Place:
 
     def write_record(self, release: str, record: Dict[str, Any]) -> None:
         """Write down a complete release. A digest of configuration is not for everybody: it lets guesses at a secret be tried."""
-        _files.write(self._record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o600 if "configuration" in record else 0o644)
+        _files.write(self.record_path(release), json.dumps(record, sort_keys=True) + "\n", 0o600 if "configuration" in record else 0o644)
 
     def forget_record(self, release: str) -> None:
-        for path in (self._record_path(release), self._contents_path(release)):
+        for path in (self.record_path(release), self._contents_path(release)):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -155,6 +156,11 @@ class SlotPlace(Place):
             self.write_record(release, good)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.start_path(release, ".previous-"))
+
+
+def known_path(root: str) -> str:
+    """Where a host notes the contents of its releases in short, for the controller to read before it sends."""
+    return f"{root}/releases/.known"
 
 
 def releases(root: str) -> Place:

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 from . import _archive, _build, _configuration, _copies, _files, _layout, _manifest, _program, _tree, _users, _workers
 from ._build import Build
 from ._model import Refusal, Wish
-from ._release import Place, SlotPlace, releases
+from ._release import Place, SlotPlace, known_path, releases
 
 _SPARE = 64 << 20  # bytes that stay free on the disk of the releases
 
@@ -196,6 +196,8 @@ def _stage_pristine(
         if configuration:
             known.update(configuration=_configuration.digest(configuration), configured=[file.dest for file in configuration])
         pristine.write_record(wish.release, known)
+        if entries:
+            _files.write(known_path(wish.root), contents(wish), 0o600)
     except OSError as error:
         raise Refusal(f"cannot stage release {wish.release} in {pristine.path}: {error}.") from None
     finally:

@@ -156,9 +156,10 @@ def test_a_controller_without_git_is_told_so(origin: Origin, monkeypatch: pytest
 
 
 def test_another_repository_s_environment_does_not_disturb(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_DIR", "/nonexistent")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent")
-    assert origin.tree("main")[0]
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_OBJECT_DIRECTORY"):
+        monkeypatch.setenv(name, f"{origin.folder}/elsewhere")
+    assert (origin.tree("main")[1] / "app").read_text() == "one"
+    assert not (origin.folder / "elsewhere").exists()
 
 
 def test_what_the_repository_leaves_out_of_archives_stays_out(origin: Origin) -> None:

@@ -196,6 +196,19 @@ def test_what_cannot_be_staged_is_one_clear_sentence_and_nothing_is_changed(shop
     assert shop.word() == "two blue on app1"
 
 
+def test_a_host_that_has_less_than_it_says_is_sent_all(shop: Shop, second: subprocess.CompletedProcess[str]) -> None:
+    for release in ("v1", "v2"):
+        (shop.bed.path / f"srv/releases/{release}/lib/m7.py").unlink()
+    shop.commit("v3", code="three")
+    keys = ("hotswap.bluegreen.preflight", "hotswap.bluegreen.lock", "hotswap.bluegreen.stage")
+    result = shop.play(plays.book(shop.folder, {"tasks": [task for task in TASKS if any(key in task for key in keys)]}), shop.variables("v3", colour="blue"))
+
+    assert result.returncode == 0, result.stdout
+    assert "app1: sending release v3 (1 of 32 files), copying it" in result.stdout
+    assert "app1: sending release v3, copying it" in result.stdout
+    assert (shop.bed.path / "srv/green/v3/lib/m7.py").read_text() == "print(7)\n"
+
+
 def test_the_old_release_brings_back_its_code_and_its_configuration(shop: Shop, second: subprocess.CompletedProcess[str]) -> None:
     result = shop.run("v1", colour="red")
     assert result.returncode == 0, result.stdout
