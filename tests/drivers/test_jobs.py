@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -91,6 +92,32 @@ def test_one_that_is_wished_no_more_ends(herd: Herd) -> None:
     herd.wished()
     herd.run("v1")
     assert not alive(pid) and herd.permits() == set() and not herd.file("web1").exists()
+
+
+def test_one_of_each_host_moves_on_every_host_of_the_run_whoever_is_lost(make_herd: MakeHerd) -> None:
+    herd = make_herd(replace(QUEUE, scope="host"))
+    herd.release("v1")
+    assert herd.where() == {"web1": "v1", "web2": "v1"} and herd.permits() == {"web1", "web2"}
+    herd.stage("v2")
+    assert herd.run("v2", lost=["web2"]).booked == {}
+    assert herd.where() == {"web1": "v2", "web2": "v1"}
+    herd.wished(QUEUE)
+    assert herd.run("v2").booked == {}
+    assert herd.where() == {"web1": "v2"} and herd.permits() == {"web1"}, "there is one in the fleet now"
+
+
+def test_it_runs_as_the_service_s_user_who_can_hold_a_permit_and_not_make_one(make_herd: MakeHerd) -> None:
+    user = "nobody" if os.geteuid() == 0 else ""  # without root nobody changes
+    herd = make_herd(replace(QUEUE, command=("/bin/sleep", "600")))
+    for shop in herd.hosts.values():
+        shop.wish = replace(shop.wish, program=replace(shop.wish.program, user=user))
+    assert herd.release("v1").booked == {}
+    wish = herd.hosts["web1"].wish
+    (pid,) = wait_until(lambda: _permit.holders(wish, QUEUE.id), what="the queue")
+    assert Path(f"/proc/{pid}").stat().st_uid == (pwd.getpwnam(user).pw_uid if user else os.geteuid())
+    permits = Path(_permit.path(wish, QUEUE.id)).parent
+    assert permits.stat().st_uid == os.geteuid() and permits.stat().st_mode & 0o022 == 0
+    assert herd.release("v2").booked == {} and herd.where() == {"web1": "v2"}
 
 
 def test_going_back_to_a_release_from_before_there_were_jobs_ends_them_and_that_is_said_once(make_herd: MakeHerd) -> None:

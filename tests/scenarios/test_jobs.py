@@ -97,7 +97,7 @@ def test_each_slot_has_its_worker_and_the_fleet_one_queue_and_one_entry_of_cron(
     assert [host for host, bed in released.hosts.items() if (bed.path / "cron.d" / "bluegreen-shop").exists()] == ["web1"]
 
 
-def test_beyond_the_limit_the_queue_stays_and_a_run_over_all_moves_it_and_a_second_changes_nothing(released: Two) -> None:
+def test_beyond_the_limit_the_queue_stays_and_a_run_over_all_moves_it(released: Two) -> None:
     old = released.pid("web2")
     result = released.run("release", "--limit", "web1", release="v2")
     assert result.returncode == 0
@@ -106,15 +106,12 @@ def test_beyond_the_limit_the_queue_stays_and_a_run_over_all_moves_it_and_a_seco
     result = released.run("release", release="v2")
     assert result.returncode == 0 and "web2/worker:queue  stop" in result.stdout and "web2/worker:queue  check" in result.stdout
     assert not beds.alive(old) and released.environment("web2")["BLUEGREEN_RELEASE"] == "v2"
-    new = released.pid("web2")
-    again = released.run("release", release="v2")
-    assert again.returncode == 0 and plays.changed(again) == 0 and released.pid("web2") == new
 
 
 def test_a_queue_on_a_lost_host_is_started_nowhere_else_and_the_run_fails_and_says_why(released: Two) -> None:
     pid = released.pid("web2")
     result = released.run("release", lost="web2", release="v2", max_unreachable=1)
-    assert result.returncode != 0
+    assert result.returncode != 0 and plays.changed(result) == 0
     assert "worker:queue is started nowhere: it is seen on no host, and it may run on web2, which cannot be asked" in result.stdout
     assert "bluegreen_workers_absent, as in {web2: burnt down}" in result.stdout
     assert released.pid("web2") == pid and not (released.hosts["web1"].path / "programs" / "shop-queue.conf").exists()
