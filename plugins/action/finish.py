@@ -80,8 +80,8 @@ class ActionModule(ActionBase):
 
     def _due(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts) -> bool:
         """Whether the release is to be brought to its end: this run has swapped it in, or one that was cut off has."""
-        if _task.swapped(variables):
-            return True
+        if _task.swapped(variables) or _task.rollback(self, variables).get("settled"):
+            return _task.swapped(variables)  # a rollback that found all as the hosts remember it has nothing to bring to an end
         looks = remote.all([wish.host for wish in wishes], lambda host: remote.module(host, "finish", {"wish": dump(fleet.of(host)), "look": True}))
         return any(look["due"] for look in looks.values())
 

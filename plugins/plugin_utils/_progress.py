@@ -41,7 +41,7 @@ def _name(step: str) -> str:
 def begin(step: Step) -> str:
     """The line as a step begins, or goes on."""
     what = _OF_JOB.get(step.name, _WHAT[step.name]) if step.of_job else _WHAT[step.name]
-    return f"{step.member or step.host}  {step.name:<8}{what} …{_where(step.member, step.host) if step.member else ''}"
+    return f"{step.member or step.host}  {_name(step.name)}{what} …{_where(step.member, step.host) if step.member else ''}"
 
 
 def line(item: Event | Step | str) -> str:
