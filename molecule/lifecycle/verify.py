@@ -88,7 +88,6 @@ def test_a_migration_that_fails_ends_the_release_with_nothing_swapped_and_is_run
 def test_a_rollback_brings_code_configuration_and_workers_back_and_warns_of_the_migration(scene: Scene) -> None:
     run = scene.run("rollback").good()  # v3 was begun, and not completed
     run.says("shop runs release v2 on every member already", "there is nothing to go back from")
-    assert run.changed == 0
     with scene.load():
         run = scene.run("rollback", bluegreen_rollback_to="v1").good()
     run.says("the migration of release v2 is not taken back")
