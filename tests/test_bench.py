@@ -214,12 +214,12 @@ def test_each_part_that_needs_no_stock_playbook_runs_in_a_tiny_size() -> None:
     assert reached
 
 
-def test_what_two_calls_of_any_module_take_is_told_beside_the_ratio_of_two_stagings() -> None:
+def test_what_the_call_of_any_module_takes_is_told_beside_the_ratio_of_two_stagings() -> None:
     kinds = {"first": [{"stage": 12.0, "ping": 0.5}, {"stage": 90.0, "ping": 9.0}, {"stage": 11.0, "ping": 0.5}], "next": [{"stage": 3.0, "ping": 0.5}] * 3}
     found, lines, _ = staging.report({"loopback": kinds, "10 Mbit/s": kinds}, 3000, 20_000_000, 3)
 
-    assert found["lines"]["10 Mbit/s"] == {"first": 12.0, "next": 3.0, "ratio": 4.0, "calls": 1.0, "own ratio": 5.5}
-    assert lines[-1].split() == ["10", "Mbit/s", "12.00", "3.00", "4.0", "1.00", "5.5"]
+    assert found["lines"]["10 Mbit/s"] == {"first": 12.0, "next": 3.0, "ratio": 4.0, "call": 0.5, "own ratio": 4.6}
+    assert lines[-1].split() == ["10", "Mbit/s", "12.00", "3.00", "4.0", "0.50", "4.6"]
 
 
 def test_the_slow_line_is_as_slow_as_it_says() -> None:

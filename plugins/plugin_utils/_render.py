@@ -10,6 +10,7 @@ may be secret: of a failure only what cannot hold a value is told.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._configuration i
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
 from ._paths import ConfigFile
+
+_QUOTED = re.compile(r"'([^']*)'")
+_KIND = re.compile(r"(dict|list|tuple|str|int|float|bool|NoneType)( object)?\Z")
 
 try:  # since ansible-core 2.19 only what is trusted is a template
     from ansible.template import trust_as_template
@@ -72,12 +76,8 @@ def _rendered(action: ActionBase, task_vars: Mapping[str, Any], text: str, path:
     where = f"bluegreen_config_files: the template {path} for {file.dest}"
     try:
         found = _template(action, text, searchpath=folders, available_variables=dict(task_vars))
-    except AnsibleUndefinedVariable as error:
-        raise Refusal(f"{where} cannot be rendered: {_first_line(error)}") from None
     except (AnsibleError, jinja2.TemplateError, ValueError, TypeError) as error:
-        syntax = next((cause for cause in _causes(error) if isinstance(cause, jinja2.TemplateSyntaxError)), None)
-        told = f"line {syntax.lineno}: {syntax.message}" if syntax else f"{type(_causes(error)[-1]).__name__}, whose words may hold a secret and are not shown"
-        raise Refusal(f"{where} cannot be rendered: {told}.") from None
+        raise Refusal(f"{where} cannot be rendered: {_told(error, text)}.") from None
     return str(found).encode("utf-8", "surrogateescape")
 
 
@@ -92,8 +92,16 @@ def _template(action: ActionBase, text: str, **surroundings: Any) -> Any:
     return action._templar.copy_with_new_env(**surroundings).template(trust_as_template(text), escape_backslashes=False, overrides=overrides)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0]
+def _told(error: BaseException, template: str) -> str:
+    """Why a template cannot be rendered, in words that hold no value: what is quoted in them stands in the template."""
+    causes = _causes(error)
+    syntax = next((cause for cause in causes if isinstance(cause, jinja2.TemplateSyntaxError)), None)
+    if syntax:
+        return f"line {syntax.lineno}: {syntax.message}".rstrip(".")
+    words = str(error).splitlines()[0]
+    if isinstance(error, AnsibleUndefinedVariable) and all(name in template or _KIND.match(name) for name in _QUOTED.findall(words)):
+        return words.rstrip(".")
+    return f"{type(causes[-1]).__name__}, whose words may hold a secret and are not shown"
 
 
 def _causes(error: BaseException) -> list[BaseException]:

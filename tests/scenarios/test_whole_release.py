@@ -96,8 +96,9 @@ def shop() -> Iterator[Shop]:
         )
         (made.folder / "templates" / "parts" / "db.j2").write_text("password={{ password }}\n")
         (made.folder / "templates" / "broken.j2").write_text("a\n{% if %}\n")
-        (made.folder / "templates" / "undefined.j2").write_text("{{ nobody_set_this }}\n")
-        (made.folder / "templates" / "failing.j2").write_text("{{ password | from_json }}\n")
+        (made.folder / "templates" / "undefined.j2").write_text("{{ {'a': 1}.nobody_set_this }}\n")
+        (made.folder / "templates" / "failing.j2").write_text("{{ lookup('file', password) }}\n")
+        (made.folder / "templates" / "index.j2").write_text("{{ {'a': 1}[password] }}\n")
         assert bed.playbook("hotswap.bluegreen.install").returncode == 0
         yield made
 
@@ -152,6 +153,7 @@ def test_what_cannot_be_staged_is_one_clear_sentence_and_nothing_is_changed(shop
         "undefined": template("undefined"),
         "broken": template("broken"),
         "failing": template("failing"),
+        "index": template("index"),
         "other configuration": {"colour": "green"},
         "other layout": {"bluegreen_shared_paths": []},
         "climbing": {"bluegreen_release": "v3", "bluegreen_shared_paths": ["../etc"]},
@@ -181,6 +183,7 @@ def test_what_cannot_be_staged_is_one_clear_sentence_and_nothing_is_changed(shop
         "undefined": f"{told_template}undefined.j2 for config/app.ini cannot be rendered: ",
         "broken": f"{told_template}broken.j2 for config/app.ini cannot be rendered: line 2: Expected an expression",
         "failing": f"{told_template}failing.j2 for config/app.ini cannot be rendered: ",
+        "index": f"{told_template}index.j2 for config/app.ini cannot be rendered: ",
         "other configuration": f"release v2 is already in {shop.bed.path}/srv/releases with other configuration (bluegreen_config_files).",
         "other layout": f"release v2 is already in {shop.bed.path}/srv with other bluegreen_shared_paths or bluegreen_writable_paths (shared: ",
         "climbing": "bluegreen_shared_paths, entry 1 is '../etc', which climbs out of the release;",
