@@ -43,11 +43,12 @@ class ActionModule(ActionBase):
         try:
             found = _fitness.look(self, resolved, role, variables, gates)
         except AnsibleConnectionFailure as error:
-            if not (resolved.rollout.max_unreachable and wish.members):
+            note = _fitness.worked_on(self, variables, wish) if role == "release" else ""
+            if not note and not (resolved.rollout.max_unreachable and wish.members):
                 raise AnsibleConnectionFailure(f"{error}\nNothing was changed. {_LEAVE_OUT if wish.members else _GONE}") from error
             why = f"{wish.host} is unreachable: {error}"
-            self._display.warning(f"{why}; it is left out, as bluegreen_max_unreachable allows.")
-            return {**result, "changed": False, "msg": why, "ansible_facts": {"bluegreen_unreachable": why}}
+            self._display.warning(f"{why}; it is left out, {f'because it is {note}' if note else 'as bluegreen_max_unreachable allows'}.")
+            return {**result, "changed": False, "msg": why, "ansible_facts": {"bluegreen_unreachable": why, "bluegreen_worked_on": bool(note)}}
         except (Refusal, Lost) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if found.get("failed") or found.get("unreachable"):

@@ -12,10 +12,11 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _maintenance
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 
 from . import _fleet, _remote, _wish
+from ._runner import Lost
 
 _OFF, _WRONG = 5.0, 300.0  # seconds between two clocks that are worth a warning, and that are too many
 
@@ -50,6 +51,25 @@ def look(action: ActionBase, resolved: _wish.Resolved, role: str, task_vars: Map
         for kind in ("findings", "doubts", "absent"):
             found[kind] = [*found[kind], *(f"{host}: {text}" for text in answer[kind])]
     return found
+
+
+def worked_on(action: ActionBase, task_vars: Mapping[str, Any], wish: Wish) -> str:
+    """Who works on a host that does not answer, if all of its members are in maintenance on balancers that are other hosts; else ''."""
+    if not wish.members or wish.host in wish.balancers:
+        return ""
+    known = {name: _fleet.wish_of(action, task_vars, name) for name in wish.balancers}
+    remote = _remote.Hosts(action, task_vars)
+
+    def look(name: str) -> dict[str, dict[str, Any]]:
+        try:
+            seen = remote.observe(known[name]).balancer
+        except (Refusal, Lost):  # what it knows, another one knows as well
+            return {}
+        return seen.maintenance if seen else {}
+
+    marks = {member: note for found in remote.all(list(known), look).values() for member, note in found.items()}
+    notes = [marks[member.id] for member in wish.members if member.id in marks]
+    return _maintenance.words(notes[0]) if len(notes) == len(wish.members) else ""
 
 
 def _timed(host: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Fleet:
     """``wishes``: what this run may change, the hosts that run members in inventory order, then the balancers.
 
     ``outside`` are hosts that run the service and are not in this run, because of ``--limit``; ``unreachable`` those
-    that are left out of it, and why.
+    that are left out of it as bluegreen_max_unreachable allows, and why.
     """
 
     topology: Topology
@@ -89,7 +89,8 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
         raise Refusal(f"{task_vars['inventory_hostname']} has nothing to do with the service.")
     play = [host for host in task_vars["ansible_play_hosts_all"] if host in shape.hosts or host in shape.balancers]
     gone = {host: why for host in play for why in [_task.fact(task_vars, host, "bluegreen_unreachable")] if why}
-    _refuse_unreachable(gone, shape, here.rollout.max_unreachable)
+    counted = {host: why for host, why in gone.items() if not _task.fact(task_vars, host, "bluegreen_worked_on")}
+    _refuse_unreachable(gone, shape, here.rollout.max_unreachable, len(gone) - len(counted))
     found = {host: _of_play(task_vars, host) for host in play if host not in gone}
     swapped = [found[host] for host in shape.hosts if host in found]
     balancers = [found.get(host) or _required(action, task_vars, host) for host in shape.balancers]
@@ -101,7 +102,7 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     if wrong:
         raise Refusal("\n".join(wrong))
     wishes = (*swapped, *balancers)
-    return Fleet(shape, here.rollout, wishes, tuple(outside), gone)
+    return Fleet(shape, here.rollout, wishes, tuple(outside), counted)
 
 
 def _of_maintenance(action: ActionBase, task_vars: Mapping[str, Any], about: Mapping[str, Any]) -> Fleet:
@@ -133,10 +134,16 @@ def live(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     return Fleet(shape, found[0].rollout, tuple(replace(one.wish, release="") for one in found))
 
 
-def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int) -> None:
+def wish_of(action: ActionBase, task_vars: Mapping[str, Any], host: str) -> Wish:
+    """What a host of the service shall run or balance, in the play or not."""
+    return _required(action, task_vars, host)
+
+
+def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int, worked_on: int = 0) -> None:
+    """``worked_on`` of those that are gone are in maintenance, which is allowed."""
     words = "\n".join(gone.values())
-    if len(gone) > allowed:
-        raise Refusal(f"{words}\n{len(gone)} hosts are unreachable; bluegreen_max_unreachable is {allowed}.")
+    if len(gone) - worked_on > allowed:
+        raise Refusal(f"{words}\n{len(gone) - worked_on} hosts are unreachable; bluegreen_max_unreachable is {allowed}.")
     for host in gone:
         if host in shape.balancers:
             raise Refusal(f"{words}\n{host} is a balancer: no member that it may still serve can be stopped. {_GONE}")

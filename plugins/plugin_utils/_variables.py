@@ -30,6 +30,7 @@ FACTS = frozenset(
         "bluegreen_unknown",
         "bluegreen_would_wait",
         "bluegreen_unreachable",
+        "bluegreen_worked_on",
         "bluegreen_verdict",
         "bluegreen_jobs",
         "bluegreen_staging_seconds",

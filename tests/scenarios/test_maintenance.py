@@ -35,7 +35,10 @@ def project() -> Iterator[Project]:
         hosts = {name: stack.enter_context(kind(folder / name)) for name, kind in HOSTS.items()}
         project = Project(folder / "project", hosts)
         here = {"vars": {"ansible_connection": "local"}}
-        project.write("inventory.yml", {"lb": {"hosts": dict.fromkeys(LBS), **here}, "app": {"hosts": {"app1": None}, **here}})
+        # app2 has broken down: nobody answers there, neither on ssh nor on its slot's port.
+        ssh, dead = beds.free_ports(2)
+        gone = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": ssh, "bluegreen_slots": [{"name": "grey", "port": dead}]}
+        project.write("inventory.yml", {"lb": {"hosts": dict.fromkeys(LBS), **here}, "app": {"hosts": {"app1": None, "app2": gone}, **here}})
         project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.PYTHON})
         service = {"bluegreen_service": "shop", "bluegreen_group": "app", "bluegreen_balancers": "lb", "bluegreen_address": "127.0.0.1"}
         project.write("group_vars/app.yml", {**plays.RELEASE, **APP, **service})
@@ -45,7 +48,7 @@ def project() -> Iterator[Project]:
         slots = [{"name": name, "port": port} for name, port in zip(SLOTS, beds.free_ports(3), strict=True)]
         project.own_variables("app1", bluegreen_slots=slots)
         for playbook in ("install", "release"):
-            assert project.run(playbook, packages=False).returncode == 0
+            assert project.run(playbook, "--limit", "app1,lb", packages=False).returncode == 0
         yield project
 
 
@@ -96,20 +99,22 @@ def asked(*ports: int) -> Iterator[list[str]]:
 def test_a_member_is_drained_left_alone_by_a_release_and_brought_back_without_a_failed_request(project: Project) -> None:
     before = slots(project)
     with asked(*(project.hosts[name].port for name in LBS)) as failed:
-        assert project.run("drain", members="app1/green", reason="disk change").returncode == 0
+        drained = project.run("drain", members="app1/green, app2", reason="disk change")
+        assert drained.returncode == 0 and "It is taken out all the same." in drained.stdout
         assert serving(project) == [{"blue", "red"}] * 2
-        assert marks(project) == {name: {"app1/green": "disk change"} for name in LBS}
+        assert marks(project) == {name: dict.fromkeys(["app1/green", "app2/grey"], "disk change") for name in LBS}
         assert slots(project) == before, "nobody's process was touched"
 
         left_alone = project.run("release", release="v2")
         assert left_alone.returncode == 0
         assert ": disk change): left alone on release v1" in left_alone.stdout
+        assert "app2 is unreachable" in left_alone.stderr and "it is left out, because it is in maintenance" in " ".join(left_alone.stderr.split())
         assert {name: release for name, (release, _pid) in slots(project).items()} == {"blue": "v2", "green": "v1", "red": "v2"}
         assert slots(project)["green"] == before["green"]
         assert serving(project) == [{"blue", "red"}] * 2
 
-        assert project.run("enable", members="app1").returncode == 0
+        assert project.run("enable", members="app1/green").returncode == 0
         assert {release for release, _pid in slots(project).values()} == {"v2"}
         assert serving(project) == [set(SLOTS)] * 2
-        assert marks(project) == {name: {} for name in LBS}
+        assert marks(project) == {name: {"app2/grey": "disk change"} for name in LBS}
     assert failed == []

@@ -52,6 +52,13 @@ def test_as_many_hosts_may_be_unreachable_as_the_user_allows() -> None:
     )
 
 
+def test_hosts_in_maintenance_may_be_unreachable_beside_those() -> None:
+    gone = {"app1": "app1 is unreachable", "app3": "app3 is unreachable"}
+    _fleet._refuse_unreachable(gone, BEHIND, 1, worked_on=1)
+    with pytest.raises(Refusal, match="1 hosts are unreachable; bluegreen_max_unreachable is 0"):
+        _fleet._refuse_unreachable(gone, BEHIND, 0, worked_on=1)
+
+
 def test_an_unreachable_balancer_is_never_left_out() -> None:
     said = unreachable(BEHIND, 3, "app2", "lb2")
     assert said.startswith("app2 is unreachable: no route\nlb2 is unreachable: no route\nlb2 is a balancer: no member that it may still serve can be stopped.")
