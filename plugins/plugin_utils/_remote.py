@@ -158,7 +158,9 @@ class Hosts:
 def _words(result: Mapping[str, Any]) -> str:
     """Why a module failed. Where it could not even be started, that is not in its message but in what the host said."""
     found = (str(result.get(key) or "").strip() for key in ("msg", "module_stderr", "module_stdout"))
-    return "\n".join(filter(None, found)) or str(result.get("exception") or "the module failed without a word")
+    crash = result.get("exception")
+    why = getattr(getattr(crash, "event", None), "msg", "") or crash  # ansible-core 2.19 and later make an object of it
+    return "\n".join(filter(None, found)) or str(why or "the module failed without a word")
 
 
 def _apart(job: Callable[[], T]) -> T:
