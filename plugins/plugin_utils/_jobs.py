@@ -22,8 +22,9 @@ def move(action: ActionBase, fleet: _fleet.Fleet, wishes: Sequence[Wish], variab
     seen = {host: load(HostState, {"host": host, "time": 0, "slots": {}, "jobs": jobs}) for host, jobs in _task.jobs(variables).items() if host in inside}
     silent = {**fleet.unreachable, **_task.lock(variables).get("left_out", {})}
     beyond = [wish for wish in fleet.outside if any(one.fleet_jobs for one in wishes)]
-    answers = remote.together([functools.partial(_look, remote, wish) for wish in beyond])
-    for wish, answer in zip(beyond, answers, strict=True):
+    unseen = [*(wish for wish in wishes if wish.host not in seen), *beyond]
+    answers = remote.together([functools.partial(_look, remote, wish) for wish in unseen])
+    for wish, answer in zip(unseen, answers, strict=True):
         if isinstance(answer, str):
             silent[wish.host] = answer
         else:
@@ -38,7 +39,7 @@ def move(action: ActionBase, fleet: _fleet.Fleet, wishes: Sequence[Wish], variab
 
 
 def _look(remote: _remote.Hosts, wish: Wish) -> HostState | str:
-    """A host beyond the ``--limit``, or why it cannot be asked."""
+    """A host that the swap did not look at, or why it cannot be asked."""
     try:
         return remote.observe(wish)
     except (Lost, Refusal) as error:
