@@ -62,7 +62,7 @@ def apply(wish: Wish, content: str, copy: str) -> None:
         target = real(copy, path, "bluegreen_shared_paths")
         _copies.remove(target)
         _make_folders(os.path.dirname(target), uid, gid)
-        os.symlink(os.path.relpath(shared(wish.root, path), os.path.dirname(target)), target)
+        os.symlink(os.path.relpath(shared(os.path.realpath(wish.root), path), os.path.dirname(target)), target)
         _own(target, uid, gid)
     for path in wish.layout.writable:
         _make_folders(real(copy, path, "bluegreen_writable_paths"), uid, gid)

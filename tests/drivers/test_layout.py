@@ -268,3 +268,13 @@ def test_any_bytes_reach_the_host_as_they_are() -> None:
     files = (File("a", 0o600, bytes(range(256))), File("größe", 0o640, b""))
     assert load(dump(files)) == files
     assert "content" not in repr(files)
+
+
+def test_a_root_behind_a_link_can_be_mounted_elsewhere_too(stage: Stage, shared: Callable[..., Path]) -> None:
+    place = shared("storage")
+    (stage.folder / "deep" / "data").mkdir(parents=True)
+    stage.root.rename(stage.folder / "deep/data/shop")
+    stage.root.symlink_to("deep/data/shop")
+    stage.stage()
+    assert (stage.places()[1] / "storage").samefile(place / "storage")
+    assert os.readlink(stage.places()[1] / "storage") == "../../shared/storage"
