@@ -49,7 +49,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "missing source": ({"source": ABSENT}, "bluegreen_source is not set and has no default: "),
     "empty in YAML": ({"service": None}, "bluegreen_service is not set and has no default: "),
     "source of neither": ({"source": {}}, "bluegreen_source has neither archive nor git nor directory; one of archive, git, directory is expected."),
-    "source of both": ({"source": {"archive": "a", "directory": "b"}}, "bluegreen_source has archive and directory; one of archive, git, directory is expected."),
+    "source of both": (
+        {"source": {"archive": "a", "directory": "b"}},
+        "bluegreen_source has archive and directory; one of archive, git, directory is expected.",
+    ),
     "unknown key of the source": ({"source": {"archve": "a"}}, "bluegreen_source: archve is no key of it; did you mean archive?"),
     "unknown key of a slot": (
         {"slots": slots(blue(colour=1), green())},
@@ -145,7 +148,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "bluegreen_source: checksum is 'abc'; sha256:, sha384: or sha512: and the digest in hexadecimal are expected.",
     ),
     "checksum that is weak": ({"source": {"archive": "a", "checksum": "md5:abc"}}, "bluegreen_source: checksum is 'md5:abc'; "),
-    "checksum of a directory": ({"source": {"directory": "a", "checksum": DIGEST}}, "bluegreen_source: checksum goes with an archive, not with a directory or git."),
+    "checksum of a directory": (
+        {"source": {"directory": "a", "checksum": DIGEST}},
+        "bluegreen_source: checksum goes with an archive, not with a directory or git.",
+    ),
     "ftp": ({"source": {"archive": "ftp://a/b"}}, "bluegreen_source: archive is a URL of 'ftp'; http or https is expected."),
     "strip": ({"source": {"archive": "a", "strip": "one"}}, "bluegreen_source: strip is 'one'; a whole number is expected."),
     "source as text": ({"source": "a.tar.gz"}, "bluegreen_source is a text; a dictionary is expected."),
