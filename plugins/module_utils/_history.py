@@ -199,4 +199,5 @@ def words(line: Line, where: str = "") -> str:
     by = f", by {line['by']}" if line.get("by") else ""
     why = f": {str(line['why']).splitlines()[0]}" if line.get("why") else ""
     on = f"{where}  " if where else ""
-    return f"{clock(line['time'])}  {on}{' '.join(filter(None, (what, line.get('release', ''))))}{by}{why}"
+    commit = f"(commit {str(line['commit'])[:10]})" if line.get("commit") else ""
+    return f"{clock(line['time'])}  {on}{' '.join(filter(None, (what, line.get('release', ''), commit)))}{by}{why}"

@@ -168,6 +168,12 @@ def releases(root: str) -> Place:
     return Place(f"{root}/releases")
 
 
+def commit(root: str, release: str) -> Dict[str, str]:
+    """``commit`` for the history, where the release came from git."""
+    kind, _, found = str(releases(root).record(release).get("source", "")).partition(":")
+    return {"commit": found} if kind == "git" else {}
+
+
 def remember(root: str, **event: Any) -> None:
     """Append one line to the history. A host whose disk is full still swaps; what a crash tore off is ended first."""
     line = json.dumps({"time": round(time.time(), 3), **event}, sort_keys=True) + "\n"

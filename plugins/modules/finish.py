@@ -91,7 +91,7 @@ def work(module):
     _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
     event = module.params["event"]
     if event and (due or event.get("event") == _history.FAILED):
-        _release.remember(wish.root, **event)
+        _release.remember(wish.root, **event, **_release.commit(wish.root, wish.release))
     gone = _retention.prune(wish, _supervisor.connect(wish.supervisor)) if module.params["prune"] else _retention.Removed()
     problems = [*gone.problems, *(_adopt.leftovers(wish, _supervisor.connect(wish.supervisor)) if wish.adopt else [])]
     return {"changed": bool(gone.releases), "due": due, "removed": list(gone.releases), "problems": problems}

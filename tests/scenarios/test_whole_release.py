@@ -23,6 +23,7 @@ TASKS: list[dict[str, Any]] = [
     {"name": "Stage", "hotswap.bluegreen.stage": {}, "register": "staged"},
     {"name": "Show the commit", "ansible.builtin.debug": {"msg": "commit={{ staged.commit }}"}},
     {"name": "Swap", "hotswap.bluegreen.swap": {}},
+    {"name": "Finish", "hotswap.bluegreen.finish": {}},
     {"name": "Release the lock", "hotswap.bluegreen.lock": {"state": "released"}},
 ]
 
@@ -123,10 +124,12 @@ def second(shop: Shop, first: subprocess.CompletedProcess[str]) -> subprocess.Co
 def test_the_commit_is_told_and_recorded_and_only_changed_files_travel(
     shop: Shop, first: subprocess.CompletedProcess[str], second: subprocess.CompletedProcess[str]
 ) -> None:
+    lines = [json.loads(line) for line in (shop.bed.path / "srv/history.jsonl").read_text().splitlines()]
     for release, result in ("v1", first), ("v2", second):
         commit = shop.git("rev-parse", release)
         assert f"commit={commit}" in result.stdout
         assert json.loads((shop.bed.path / f"srv/releases/.{release}.json").read_text())["source"] == f"git:{commit}"
+        assert commit in [line.get("commit") for line in lines if line.get("event") == "released" and line["release"] == release]
     assert "app1: sending release v1, copying it" in first.stdout
     assert "app1: sending release v2 (2 of 32 files), copying it" in second.stdout
 
