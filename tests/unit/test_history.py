@@ -146,5 +146,7 @@ def test_a_host_without_a_history_has_no_lines(tmp_path: Path) -> None:
 
 def test_a_line_in_words_says_when_what_and_by_whom() -> None:
     assert _history.words({**run("failed", "1.4.0", why="status 500\nits log"), "time": 0.0}).endswith("  failed 1.4.0, by mia@laptop: status 500")
-    assert _history.words({**run("released", "1.4.0"), "commit": "0123456789abcdef", "time": 0.0}).endswith("  released 1.4.0 (commit 0123456789), by mia@laptop")
+    assert _history.words({**run("released", "1.4.0"), "commit": "0123456789abcdef", "time": 0.0}).endswith(
+        "  released 1.4.0 (commit 0123456789), by mia@laptop"
+    )
     assert _history.words({**slot("good", "1.4.0"), "time": 0.0}).endswith("  blue: good 1.4.0")
