@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read` and :func:`begin`.
 
-``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``) and one for
-each run (``event``, ``release``, ``by``, ``token``). Rollback without a version, retention and status read it.
+``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``), for each
+single job (``job`` in the place of ``slot``) and for each run (``event``, ``release``, ``by``, ``token``). Rollback without a version, retention and status read it.
 """
 
 from __future__ import annotations
@@ -195,7 +195,8 @@ def begin(root: str, expected: int, **event: Any) -> None:
 
 def words(line: Line, where: str = "") -> str:
     """A line as a person reads it; ``where`` says on which hosts."""
-    what = f"{line['slot']}: {line.get('result', '')}" if line.get("slot") else str(line.get("event", "?"))
+    place = line.get("slot") or line.get("job")
+    what = f"{place}: {line.get('result', '')}" if place else str(line.get("event", "?"))
     by = f", by {line['by']}" if line.get("by") else ""
     why = f": {str(line['why']).splitlines()[0]}" if line.get("why") else ""
     on = f"{where}  " if where else ""

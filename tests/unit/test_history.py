@@ -150,3 +150,4 @@ def test_a_line_in_words_says_when_what_and_by_whom() -> None:
         "  released 1.4.0 (commit 0123456789), by mia@laptop"
     )
     assert _history.words({**slot("good", "1.4.0"), "time": 0.0}).endswith("  blue: good 1.4.0")
+    assert _history.words({"job": "worker:queue", "result": "good", "release": "1.4.0", "time": 0.0}).endswith("  worker:queue: good 1.4.0")
