@@ -235,7 +235,7 @@ def test_without_a_permit_nobody_starts_it(herd: Herd) -> None:
     herd.do("web2", "point", "workers", "v1")
     done = subprocess.run([f"{wish.root}/{WORKERS}/launcher", QUEUE.id], capture_output=True, text=True, check=False)
     assert done.returncode != 0 and QUEUE.id in done.stderr
-    assert len(herd.recorded("start")) == 1
+    wait_until(lambda: len(herd.recorded("start")) == 1, 20, "the one that has its permit")
 
 
 def test_one_that_began_before_its_permit_was_taken_away_ends_before_it_is_the_job(make_herd: MakeHerd, tmp_path: Path) -> None:
