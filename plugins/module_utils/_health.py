@@ -11,10 +11,11 @@ import socket
 import threading
 import time
 from dataclasses import replace
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from ._model import Health
+from ._model import Health, Member
 
+TRIES = 3  # a served member is called unhealthy only after this many checks in a row
 _BODY_LIMIT = 1 << 20  # bytes read of an answer; a health page is no download
 
 
@@ -109,3 +110,20 @@ def connects(address: str, port: int, seconds: float) -> bool:
     except OSError:
         return False
     return True
+
+
+def port(member: Member, health: Health) -> int:
+    """The port that the health path is asked on."""
+    return member.ports[health.port] if health.port else member.port
+
+
+def ask(member: Member, health: Health, tries: int = TRIES, sleep: Callable[[float], None] = time.sleep) -> Tuple[bool, str]:
+    """Whether a member of any host answers rightly at one of so many tries in a row; and what was seen last."""
+    healthy, seen = False, ""
+    for attempt in range(tries):
+        if attempt:
+            sleep(health.interval)
+        healthy, seen = check(member.address, port(member, health), health)
+        if healthy:
+            break
+    return healthy, seen

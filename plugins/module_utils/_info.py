@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any, Dict, FrozenSet, List, Optional
 
-from . import _history, _hold, _lock, _nginx, _observe, _supervisor, _workers
+from . import _history, _hold, _lock, _nginx, _observe_slot, _supervisor, _workers
 from ._model import BalancerState, HostState, Member, Refusal, SlotState, Wish, dump
 from ._release import Place, SlotPlace, releases
 from ._supervisor import Client
@@ -72,7 +72,7 @@ def _slot(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], n
     """The slot as it would be seen if the release that it uses were the wished one, by what that was found good by."""
     place = SlotPlace(wish.root, member.slot)
     used = place.current or _NONE
-    seen = _observe.slot_state(replace(wish, release=used, rollback=True, balancers=()), member, client, serving, nginx, time.sleep)
+    seen = _observe_slot.slot_state(replace(wish, release=used, rollback=True, balancers=()), member, client, serving, nginx, time.sleep)
     return replace(seen, pending=seen.pending or place.pending(used))
 
 

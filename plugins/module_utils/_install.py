@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from . import _declare, _files, _nginx, _observe, _program, _supervisor
+from . import _declare, _files, _nginx, _observe_slot, _program, _supervisor
 from ._model import Refusal, Wish
 
 _Diff = Dict[str, str]
@@ -36,7 +36,7 @@ def programs(wish: Wish, dry: bool = False) -> Installed:
     pending = []
     for member in wish.members:
         diffs += _put(f"{wish.root}/{member.slot}/launcher", _program.launcher(wish.root, member.slot), 0o755, dry)
-        path, text = _observe.program_path(wish, member.slot), _program.program_file(wish, member.slot)
+        path, text = _observe_slot.program_path(wish, member.slot), _program.program_file(wish, member.slot)
         known = client is not None and client.process(_program.program_name(wish.service, member.slot)).state != "ABSENT"
         if known and _files.read(path) is not None and _files.read(path) != text:
             pending.append(member.slot)

@@ -6,112 +6,25 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional, Tuple
+from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
-from . import _adopt, _files, _health, _nginx, _processes, _program, _sockets, _workers
-from ._model import Health, HostState, Member, SlotState, Wish
-from ._release import SlotPlace
+from . import _nginx
+from ._model import HostState, JobState, SlotState, Wish
 
 if TYPE_CHECKING:
     from ._supervisor import Client
-
-_TRIES = 3  # a served member is called unhealthy only after this many checks in a row
-
-
-def program_path(wish: Wish, slot: str) -> str:
-    """The slot's file among those that supervisor includes."""
-    return f"{wish.supervisor.program_dir}/{_program.program_name(wish.service, slot)}.conf"
-
-
-def program_pending(wish: Wish, slot: str) -> bool:
-    """Whether the slot's program file is not as wished."""
-    return _files.read(program_path(wish, slot)) != _program.program_file(wish, slot)
 
 
 def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = time.sleep) -> HostState:
     """All of the host. The health of a running member is asked; of a dead one it is known. ``client`` is needed where there are members."""
     balancer = _nginx.observe(wish) if wish.pool else None
-    nginx = _nginx.processes(wish.nginx) if wish.pool else frozenset()
-    serving = frozenset(balancer.serving) if balancer else frozenset()
-    slots = {m.slot: slot_state(wish, m, client, serving, nginx, sleep) for m in wish.members if client}
-    jobs = tuple(_workers.singles(wish, client)) if client else ()
+    slots: Dict[str, SlotState] = {}
+    jobs: Tuple[JobState, ...] = ()
+    if client:
+        from . import _observe_slot, _workers  # a host that only balances is spared a quarter of its call
+
+        nginx = _nginx.processes(wish.nginx) if wish.pool else frozenset()
+        serving = frozenset(balancer.serving) if balancer else frozenset()
+        slots = {member.slot: _observe_slot.slot_state(wish, member, client, serving, nginx, sleep) for member in wish.members}
+        jobs = tuple(_workers.singles(wish, client))
     return HostState(wish.host, time.time(), slots, balancer, jobs)
-
-
-def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[str], nginx: FrozenSet[int], sleep: Callable[[float], None]) -> SlotState:
-    """One slot, from supervisor, /proc, its directory and its health path."""
-    place = SlotPlace(wish.root, member.slot)
-    name, process = _adopt.running(wish, client, member.slot)
-    others, foreign = _adopt.known(wish, client, member.slot), name == wish.adopt.get(member.slot)
-    tree = _processes.tree(process.pid)
-    listeners = [_sockets.listener(port, member.address, tree) for port in member.ports.values()]
-    owners = {found.owner for found in listeners}
-    owner = "foreign" if "foreign" in owners else "none" if "none" in owners else "own"
-    connections = _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx)
-    release = others if foreign else _processes.running_release(process.pid, place.path) if process.pid else None
-    healthy, seen = False, process.problem or f"supervisor says {process.state}"
-    if process.pid and owner == "own":
-        tries = _TRIES if member.id in serving or wish.others else 1
-        healthy, seen = _ask(member, expectation(wish, member.slot, release), tries, sleep)
-    return SlotState(
-        state=process.state,
-        pid=process.pid,
-        uptime=process.uptime,
-        release=release,
-        current=place.current or others,
-        previous=place.previous or (others if place.current else None),
-        mark=place.mark(place.current),
-        staged=bool(wish.release and place.record(wish.release)),
-        pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot) or _workers.pending(wish, client, member.slot),
-        listener=owner,
-        holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
-        connections=connections,
-        others=max(0, _sockets.incoming(member.ports.values()) - connections),
-        healthy=healthy,
-        seen=seen,
-        expected=_unlike(wish, _adopt.expected(wish.health) if foreign else place.record(release or place.current).get("expected", {})),
-    )
-
-
-def _unlike(wish: Wish, expected: Dict[str, Any]) -> Dict[str, Any]:
-    """The answer of a record, {} if it is what the wish expects as well."""
-    return expected if expected and _health.of_record(wish.health, expected) != wish.health else {}
-
-
-def answers(wish: Wish, member: Member, client: Client, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Whether a member of this host does its work now: its own process listens, and one of a few checks in a row is answered rightly."""
-    return slot_state(wish, member, client, frozenset([member.id]), _nginx.processes(wish.nginx), sleep).healthy
-
-
-def answers_from_here(member: Member, health: Health, sleep: Callable[[float], None] = time.sleep) -> Tuple[bool, str]:
-    """Whether a member of any host answers this one rightly, as a balancer needs it; and what was seen."""
-    return _ask(member, health, _TRIES, sleep)
-
-
-def expectation(wish: Wish, slot: str, release: Optional[str]) -> Health:
-    """What a member with ``release`` must answer: for another release than the wished one, what it was found good by.
-
-    A body or header that names the release is right for that release only: without this every old member would look
-    ill during a swap, and none could be put back. In a rollback it holds for the wished one, too.
-    """
-    if not release or (release == wish.release and not wish.rollback):
-        return wish.health
-    if _adopt.program_of(release):
-        return _health.of_record(wish.health, _adopt.expected(wish.health))
-    return _health.of_record(wish.health, SlotPlace(wish.root, slot).record(release).get("expected", {}))
-
-
-def health_port(member: Member, health: Health) -> int:
-    """The port that the health path is asked on."""
-    return member.ports[health.port] if health.port else member.port
-
-
-def _ask(member: Member, health: Health, tries: int, sleep: Callable[[float], None]) -> Tuple[bool, str]:
-    healthy, seen = False, ""
-    for attempt in range(tries):
-        if attempt:
-            sleep(health.interval)
-        healthy, seen = _health.check(member.address, health_port(member, health), health)
-        if healthy:
-            break
-    return healthy, seen

@@ -16,7 +16,7 @@ from . import (
     _files,
     _hooks,
     _nginx,
-    _observe,
+    _observe_slot,
     _processes,
     _program,
     _reserves,
@@ -88,13 +88,13 @@ def _check_supervisor(wish: Wish, findings: List[str], absent: List[str], _dry: 
         (findings if os.path.exists(wish.supervisor.config) else absent).append(str(error))
         return
     findings += _versions.judge_supervisor(client.version())
-    if not all(_supervisor.includes(client.access, _observe.program_path(wish, member.slot)) for member in wish.members):
+    if not all(_supervisor.includes(client.access, _observe_slot.program_path(wish, member.slot)) for member in wish.members):
         findings.append(
             f"supervisor does not read {wish.supervisor.program_dir}: add {wish.supervisor.program_dir}/*.conf to [include] files of "
             f"{wish.supervisor.config}, or set bluegreen_supervisor_program_dir."
         )
     for member in wish.members:
-        path = _observe.program_path(wish, member.slot)
+        path = _observe_slot.program_path(wish, member.slot)
         name = _program.program_name(wish.service, member.slot)
         if installed and _files.read(path) is None:
             absent.append(f"the program {name} is not installed ({path}).")

@@ -212,11 +212,16 @@ def _fill(wish: Wish, pristine: Place, source: Source, archive: str, draft: str,
         check_space(wish.root, _archive.content_size(archive, source.name) * (1 + len(wish.places)), what)
         _archive.unpack(archive, content, source.name, source.strip)
         return ()
-    came = f"{draft}/came"
+    came, have = f"{draft}/came", _tree.known(pristine)
     os.mkdir(came)
-    entries = _tree.receive(archive, came, source.name, source.tree)
-    check_space(wish.root, sum(entry.size for entry in entries) * (len(wish.places) + (0 if link else 1)), what)
-    _tree.build(entries, came, _tree.known(pristine), content, link)
+
+    def fits(entries: Sequence[_manifest.Entry]) -> None:
+        new = {entry.content: entry.size for entry in entries if entry.content not in have}
+        total = sum(entry.size for entry in entries)
+        check_space(wish.root, total * len(wish.places) + (sum(new.values()) if link else total), what)
+
+    entries = _tree.receive(archive, came, source.name, source.tree, fits)
+    _tree.build(entries, came, have, content, link)
     return entries
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from . import _declare, _health, _maintenance, _nginx, _observe, _sockets
+from . import _declare, _health, _maintenance, _nginx, _sockets
 from ._frame import Failed, Frame, Overtime
 from ._model import Health, Member, Refusal, Step, Wish
 
@@ -74,9 +74,9 @@ class BalancerSteps:
                 self.members.must_be_right(step, member)
             else:
                 health = self._expectation(member, step)
-                healthy, seen = _observe.answers_from_here(member, health, self.frame.clock.sleep)
+                healthy, seen = _health.ask(member, health, sleep=self.frame.clock.sleep)
                 if not healthy:
-                    asked = f"{member.address}:{_observe.health_port(member, health)}"
+                    asked = f"{member.address}:{_health.port(member, health)}"
                     raise Failed(f"{_health.expectation(health)}, asked from {self.wish.host} at {asked}", seen, member.id)
         self._move(None, enter=step.members)
         for name in step.members:
@@ -131,8 +131,10 @@ class BalancerSteps:
 
     def _answers(self, member: Member, step: Step) -> bool:
         if self.members and self._is_own(member):
-            return _observe.answers(self.wish, member, self.members.client, self.frame.clock.sleep)
-        return _observe.answers_from_here(member, self._expectation(member, step), self.frame.clock.sleep)[0]
+            from . import _observe_slot
+
+            return _observe_slot.answers(self.wish, member, self.members.client, self.frame.clock.sleep)
+        return _health.ask(member, self._expectation(member, step), sleep=self.frame.clock.sleep)[0]
 
     def _expectation(self, member: Member, step: Step) -> Health:
         return _health.of_record(self.wish.health, step.expected.get(member.id, {}))

@@ -13,7 +13,7 @@ import contextlib
 import os
 from typing import FrozenSet, List, Tuple
 
-from . import _adopt, _files, _halt, _health, _hooks, _nginx, _observe, _processes, _program, _release, _sockets, _workers
+from . import _adopt, _files, _halt, _health, _nginx, _observe_slot, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame
 from ._model import DEAD_STATES, Health, Member, Refusal, Step, Wish
 from ._supervisor import Client
@@ -48,6 +48,8 @@ class MemberSteps:
 
     def hook(self, step: Step) -> str:
         """A command of the user's at this moment of the member's swap; before the stop it is the old release's, in its environment."""
+        from . import _hooks  # for those who have one
+
         release = _release.SlotPlace(self.wish.root, step.slot).current if step.name == _hooks.VETO else step.release
         assert step.hook is not None  # what makes it this step
         command = _hooks.in_release(self.wish, step.hook, step.slot, release, _hooks.variables(self.wish, step))
@@ -106,7 +108,7 @@ class MemberSteps:
             self.client.start(_adopt.program_of(step.release))
             return f"{_adopt.program_of(step.release)}, which was there before"
         name = _program.program_name(self.wish.service, member.slot)
-        path, kept = _observe.program_path(self.wish, member.slot), self._kept_program(member)
+        path, kept = _observe_slot.program_path(self.wish, member.slot), self._kept_program(member)
         before = _files.read(path)
         wanted = (_files.read(kept) or before or "") if step.restore else _program.program_file(self.wish, member.slot)
         known = self.client.process(name).state != "ABSENT"
@@ -186,11 +188,11 @@ class MemberSteps:
         return f"; its process listens on {', '.join(map(str, ports))}: does the command use $PORT?" if ports else ""
 
     def _health(self, step: Step, member: Member) -> Health:
-        return _observe.expectation(self.wish, member.slot, step.release)
+        return _observe_slot.expectation(self.wish, member.slot, step.release)
 
     def _ask(self, step: Step, member: Member) -> Tuple[bool, str]:
         health = self._health(step, member)
-        return _health.check(member.address, _observe.health_port(member, health), health)
+        return _health.check(member.address, _health.port(member, health), health)
 
     def must_be_right(self, step: Step, member: Member) -> None:
         """:class:`Failed` unless the member is, at this moment, what an enabled one must be."""

@@ -16,7 +16,7 @@ import json
 import os
 import stat
 import tarfile
-from typing import Dict, Iterable, Mapping, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Mapping, Sequence, Tuple
 
 from . import _archive, _copies, _manifest
 from ._manifest import DIRECTORY, LINK, Entry
@@ -43,8 +43,11 @@ def known(pristine: Place) -> Known:
     return found
 
 
-def receive(archive: str, into: str, name: str, expected: str) -> Tuple[Entry, ...]:
-    """Unpack what the controller sent: the manifest, which must have the digest ``expected``, and contents, each a file below ``into`` named by its digest."""
+def receive(archive: str, into: str, name: str, expected: str, may_come: Callable[[Sequence[Entry]], None] = lambda _entries: None) -> Tuple[Entry, ...]:
+    """Unpack what the controller sent: the manifest, which must have the digest ``expected``, and contents, each a file below ``into`` named by its digest.
+
+    ``may_come`` is given the manifest before any content is written, and may refuse it.
+    """
     with _archive.errors(name), tarfile.open(archive) as tar:
         members = iter(tar)
         first = next(members, None)
@@ -58,6 +61,7 @@ def receive(archive: str, into: str, name: str, expected: str) -> Tuple[Entry, .
         if _manifest.digest(entries) != expected:
             raise Refusal(f"{name}: its list of files has another digest than was announced. Stage it again.")
         _manifest.check(entries, name)
+        may_come(entries)
         wanted = {entry.content for entry in _manifest.files(entries)}
         for content in members:
             source = tar.extractfile(content)

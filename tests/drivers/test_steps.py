@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _halt, _observe, _processes, _sockets, _steps
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _halt, _observe_slot, _processes, _sockets, _steps
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
@@ -495,7 +495,7 @@ def test_a_neighbour_on_the_same_nginx_and_supervisor_is_not_touched(make_shop: 
     neighbour = make_shop().released("v1")
     folders = [neighbour.wish.root, neighbour.wish.nginx.state_dir + "/" + neighbour.wish.service]
     files = [neighbour.bed.path / "conf.d" / f"bluegreen-{neighbour.wish.service}.conf"]
-    files += [Path(_observe.program_path(neighbour.wish, member.slot)) for member in neighbour.wish.members]
+    files += [Path(_observe_slot.program_path(neighbour.wish, member.slot)) for member in neighbour.wish.members]
     pids, before, texts = neighbour.pids(), snapshot(*folders), [(path.stat().st_mtime_ns, path.read_text()) for path in files]
     with Load(neighbour.port, clients=1) as load:
         ours = make_shop(boot_timeout=3.0).released("v1")
@@ -519,7 +519,7 @@ def test_a_colleagues_bare_supervisorctl_update_restarts_nothing_of_ours(shop: S
 
 def test_a_changed_program_file_waits_for_the_swap_and_comes_back_with_a_put_back(make_shop: MakeShop) -> None:
     shop = make_shop(boot_timeout=3.0).released("v1")
-    path = Path(_observe.program_path(shop.wish, "green"))
+    path = Path(_observe_slot.program_path(shop.wish, "green"))
     before = path.read_text()
     shop.wish = altered(shop.wish, program={"stop_signal": "INT"})
     assert not shop.swap("v2", FAULT="broken").ok
@@ -533,7 +533,7 @@ def test_a_changed_program_file_waits_for_the_swap_and_comes_back_with_a_put_bac
 def test_a_put_back_leaves_a_program_file_that_its_own_swap_did_not_change(make_shop: MakeShop) -> None:
     """What an earlier swap replaced is over once its release serves: nobody wants the stop signal of two releases ago."""
     shop = make_shop(boot_timeout=3.0).released("v1")
-    path = Path(_observe.program_path(shop.wish, "green"))
+    path = Path(_observe_slot.program_path(shop.wish, "green"))
     shop.wish = altered(shop.wish, program={"stop_timeout": 7})
     done = shop.swap("v2")
     assert done.ok, words(done, shop)
