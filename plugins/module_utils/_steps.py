@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
 from . import _observe
 from ._frame import Clock, Failed, Frame, attempt
 from ._model import Event, Failure, HostState, Refusal, Step, Wish
-from ._steps_balancer import BalancerSteps
 
 if TYPE_CHECKING:
+    from ._steps_balancer import BalancerSteps
     from ._steps_member import MemberSteps
     from ._supervisor import Client
 
@@ -41,10 +41,19 @@ def run(wish: Wish, client: Optional[Client], steps: Sequence[Step], seconds: fl
     return _Walk(wish, client, clock or Clock(), seconds).run(steps)
 
 
+# Each host loads what it is: a call's time is, for a quarter, Python reading our files anew.
+
+
 def _member_steps(wish: Wish, client: Client, frame: Frame) -> MemberSteps:
-    from ._steps_member import MemberSteps  # a host that only balances is spared a quarter of its call
+    from ._steps_member import MemberSteps
 
     return MemberSteps(wish, client, frame)
+
+
+def _balancer_steps(wish: Wish, members: Optional[MemberSteps], frame: Frame) -> BalancerSteps:
+    from ._steps_balancer import BalancerSteps
+
+    return BalancerSteps(wish, members, frame)
 
 
 class _Walk:
@@ -53,7 +62,7 @@ class _Walk:
         self.client = client
         self.frame = Frame(clock, clock.now() + seconds)
         self.members = _member_steps(wish, client, self.frame) if client else None
-        self.balancer = BalancerSteps(wish, self.members, self.frame)
+        self.balancer = _balancer_steps(wish, self.members, self.frame) if wish.pool else None
         self.events: List[Event] = []
 
     def run(self, steps: Sequence[Step]) -> Outcome:
@@ -78,7 +87,7 @@ class _Walk:
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do
         place = self.balancer if step.name in ("declare", "switch", "drain", "enable") else self._at_home(step)
         if place is None:
-            raise Refusal(f"{self.wish.host} runs no member; {step.name} of {step.member} cannot be done there.")
+            raise Refusal(f"{self.wish.host} runs no member, or balances none; {step.name} of {step.member} cannot be done there.")
         return self.members.hook if step.hook and self.members else getattr(place, step.name)
 
     def _at_home(self, step: Step):  # type: ignore[no-untyped-def]
