@@ -85,9 +85,10 @@ class _Walk:
         return waiting, self._failure(step, error) if error else None
 
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do
-        place = self.balancer if step.name in ("declare", "switch", "drain", "enable") else self._at_home(step)
+        balances = step.name in ("declare", "switch", "drain", "enable")
+        place = self.balancer if balances else self._at_home(step)
         if place is None:
-            raise Refusal(f"{self.wish.host} runs no member, or balances none; {step.name} of {step.member} cannot be done there.")
+            raise Refusal(f"{self.wish.host} {'balances' if balances else 'runs'} no member; {step.name} of {step.member} cannot be done there.")
         return self.members.hook if step.hook and self.members else getattr(place, step.name)
 
     def _at_home(self, step: Step):  # type: ignore[no-untyped-def]
