@@ -4,7 +4,8 @@
 """What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read` and :func:`begin`.
 
 ``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``), for each
-single job (``job`` in the place of ``slot``) and for each run (``event``, ``release``, ``by``, ``token``). Rollback without a version, retention and status read it.
+single job (``job`` in the place of ``slot``) and for each run (``event``, ``release``, ``by``, ``token``). Rollback
+without a version, retention and status read it.
 """
 
 from __future__ import annotations
