@@ -88,9 +88,9 @@ def section(wish: Wish, client: Client, program: str) -> str:
 
 
 _FILE = re.compile(r"# configuration file (.+):$")
-_UPSTREAM = re.compile(r"\s*upstream\s+(\S+)\s*\{")
-_SERVER = re.compile(r"\s*server\s+([^\s;]+)")
-_PASS = re.compile(r"\s*(proxy_pass\s+https?://([^/\s;]+)[^;]*;)")
+_UPSTREAM = re.compile(r"(?:^|[\s;}])upstream\s+([^\s{]+)\s*\{")
+_SERVER = re.compile(r"(?:^|[\s;{])server\s+([^\s;{]+)")
+_PASS = re.compile(r"(?:^|[\s;{}])(proxy_pass\s+https?://([^/\s;]+)[^;]*;)")
 
 
 def proxied(dump: str, members: Iterable[Member], ours: FrozenSet[str]) -> List[Tuple[str, int, str]]:
@@ -104,14 +104,15 @@ def proxied(dump: str, members: Iterable[Member], ours: FrozenSet[str]) -> List[
             path, number, upstream = header[1], 0, ""
             continue
         number += 1
-        opened, server, passed = _UPSTREAM.match(line), _SERVER.match(line), _PASS.match(line)
+        code = line.partition("#")[0]
+        opened = _UPSTREAM.search(code)
         if opened:
             upstream = opened[1]
-            server = _SERVER.match(line[opened.end() :])
-        if upstream and server and server[1] in hosts and path not in ours:
+        inside, closed, _ = code[opened.end() if opened else 0 :].partition("}")
+        if upstream and path not in ours and any(server[1] in hosts for server in _SERVER.finditer(inside)):
             pools.add(upstream)
-        if "}" in line:
+        if closed:
             upstream = ""
-        if passed and path not in ours:
-            passes.append((path, number, passed[1], passed[2]))
+        if path not in ours:
+            passes += [(path, number, passed[1], passed[2]) for passed in _PASS.finditer(code)]
     return [(path, number, words) for path, number, words, target in passes if target in pools]
