@@ -38,8 +38,6 @@ class ActionModule(ActionBase):
         if moved.problems:
             return {**jobs, "ansible_facts": {"bluegreen_verdict": moved.booked}, "msg": "\n".join(moved.booked.values())}
         moments = self._moments(fleet, wishes, variables, remote, booked)
-        if moments and self._task.check_mode:
-            return {"changed": True, "msg": f"would run bluegreen_{moments[0][0].name}"}
         late: dict[str, str] = {}
         events: list[dict[str, Any]] = jobs["events"]
         for moment, hosts in moments:
@@ -71,6 +69,9 @@ class ActionModule(ActionBase):
         returned = _task.returned(variables)
         concerned = [wish for wish in wishes if wish.host in returned] if booked else wishes
         if not _moments.any_at(name, concerned) or (not booked and not self._due(fleet, wishes, variables, remote)):
+            return []
+        if self._task.check_mode:
+            self._display.display(f"would run bluegreen_{name}")
             return []
         if booked:
             release, previous = returned[concerned[0].host], fleet.release

@@ -32,15 +32,17 @@ class ActionModule(ActionBase):
             wishes = _task.in_run(fleet.wishes, variables)
             if not _moments.any_at(at, wishes):
                 return {**result, "skipped": True, "skip_reason": f"bluegreen_{at} is not set"}
+            lock = _task.lock(variables)
+            if not lock and not self._task.check_mode:
+                raise Refusal("hooks need the service's lock: run hotswap.bluegreen.lock first, as release.yml does.")
+            here = [wish for wish in fleet.wishes if wish.host not in lock.get("left_out", {})]
+            bare = any(_task.unknown(variables, wish.host) for wish in here)  # in check mode, before the first installation
+            remote = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
+            states = {} if bare else remote.all([wish.host for wish in here], lambda host: remote.observe(fleet.of(host)))
+            if states and isinstance(_planner.plan(World(by_host(here), states.values()), states), _planner.Done):
+                return {**result, "skipped": True, "skip_reason": "every member is as wished"}
             if self._task.check_mode:
                 return {**result, "changed": True, "msg": f"would run bluegreen_{at}"}
-            lock = _task.lock(variables)
-            if not lock:
-                raise Refusal("hooks need the service's lock: run hotswap.bluegreen.lock first, as release.yml does.")
-            remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            states = remote.all([wish.host for wish in fleet.wishes if wish.host not in lock["left_out"]], lambda host: remote.observe(fleet.of(host)))
-            if isinstance(_planner.plan(World(by_host(fleet.wishes), states.values()), states), _planner.Done):
-                return {**result, "skipped": True, "skip_reason": "every member is as wished"}
             previous = _moments.previous(states[wishes[0].host], fleet.release)
             ran = _moments.Moment(at, fleet.release, previous, remote, _task.teller(self), _task.controller_lives()).run(wishes)
         except (Refusal, Lost, Abandoned) as error:

@@ -155,3 +155,20 @@ def test_a_rollback_warns_of_the_migration_and_takes_it_back_where_it_can(bed: b
     assert log.read_text().splitlines()[4:] == ["down v3 to v1", "down v2 to v1"]
     assert release(bed, "v2", migrate=f"echo up $BLUEGREEN_RELEASE >> {log}").returncode == 0
     assert log.read_text().splitlines()[6:] == ["up v2"]
+
+
+def test_check_mode_says_what_would_be_run_and_runs_nothing_also_before_the_first_installation() -> None:
+    with beds.temporary() as bed:
+        log = bed.path / "told"
+        hooks = {moment: TELL.format(log=log) for moment in (*MOMENTS, "migrate")}
+        before = release(bed, "v1", "--check", **hooks)
+        assert before.returncode == 0, before.stdout
+        assert "green  after_start the user's command" in before.stdout
+        assert not log.exists()
+        assert release(bed, "v1", playbook="install", **hooks).returncode == 0
+        assert release(bed, "v1", **hooks).returncode == 0
+        log.unlink()
+        again = release(bed, "v1", "--check", **hooks)
+        assert again.returncode == 0, again.stdout
+        assert plays.changed(again) == 0, again.stdout
+        assert not log.exists()
