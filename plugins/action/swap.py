@@ -57,6 +57,7 @@ class ActionModule(ActionBase):
                 "bluegreen_jobs": {
                     "token": _task.lock(variables).get("token", 0),
                     "hosts": {host: [dump(job) for job in state.jobs] for host, state in done.states.items()},
+                    "left_alone": _left_alone(done),
                 },
             }
         return result
@@ -113,6 +114,12 @@ def _assume_staged(state: HostState, waiting: Collection[str]) -> HostState:
     """
     slots = {name: replace(slot, staged=True, pending=slot.pending or name in waiting) for name, slot in state.slots.items()}
     return replace(state, slots=slots)
+
+
+def _left_alone(done: _runner.Result) -> list[str]:
+    """The hosts of which every member is in maintenance."""
+    marked = {member for state in done.states.values() if state.balancer for member in state.balancer.maintenance}
+    return [host for host, state in done.states.items() if state.slots and all(f"{host}/{slot}" in marked for slot in state.slots)]
 
 
 def _returned(done: _runner.Result) -> dict[str, str]:

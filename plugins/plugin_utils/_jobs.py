@@ -17,9 +17,13 @@ from ._runner import Lost
 
 
 def move(action: ActionBase, fleet: _fleet.Fleet, wishes: Sequence[Wish], variables: Mapping[str, Any], remote: _remote.Hosts) -> _singles.Moved:
-    """Bring the jobs that run once a host, or once in the fleet, onto the release that serves now. ``wishes`` are the hosts that may be changed."""
-    inside = {wish.host: wish for wish in wishes}
-    seen = {host: load(HostState, {"host": host, "time": 0, "slots": {}, "jobs": jobs}) for host, jobs in _task.jobs(variables).items() if host in inside}
+    """Bring the jobs that run once a host, or once in the fleet, onto the release that serves now. ``wishes`` are the hosts that may be changed.
+
+    Those in maintenance are asked and left as they are.
+    """
+    hosts = {wish.host for wish in wishes}
+    inside = {wish.host: wish for wish in wishes if wish.host not in _task.left_alone(variables)}
+    seen = {host: load(HostState, {"host": host, "time": 0, "slots": {}, "jobs": jobs}) for host, jobs in _task.jobs(variables).items() if host in hosts}
     silent = {**fleet.unreachable, **_task.lock(variables).get("left_out", {})}
     beyond = [wish for wish in fleet.outside if any(one.fleet_jobs for one in wishes)]
     unseen = [*(wish for wish in wishes if wish.host not in seen), *beyond]

@@ -89,7 +89,7 @@ def _move(job: Job, hosts: Sequence[str], sight: Sight) -> Move | None:
     near = [host for host in holders if host in sight.inside]
     far = [host for host in holders if host not in sight.inside]
     if far and (not near or job.schedule or any(_runs(host, job, sight) for host in far)):
-        return Move(job.id, leave=tuple(near), told=f"{job.id} stays as it is on {far[0]}, which is not in this run")
+        return Move(job.id, leave=tuple(near), told=f"{job.id} stays as it is on {far[0]}, which this run does not change")
     mute = [host for host in hosts if host not in sight.seen and host not in sight.absent]
     there = max(near, key=lambda host: _runs(host, job, sight), default="")
     here = [host for host in hosts if host in sight.inside and host in sight.seen]

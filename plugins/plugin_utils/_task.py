@@ -79,9 +79,18 @@ def returned(task_vars: Mapping[str, Any]) -> dict[str, str]:
 
 def jobs(task_vars: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The single jobs that the run's swap saw at its end, by host."""
+    return dict(_at_the_end(task_vars).get("hosts", {}))
+
+
+def left_alone(task_vars: Mapping[str, Any]) -> list[str]:
+    """The hosts of which the run's swap saw every member in maintenance."""
+    return list(_at_the_end(task_vars).get("left_alone", []))
+
+
+def _at_the_end(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     token = lock(task_vars).get("token", 0)
     found = (fact(task_vars, host, "bluegreen_jobs") for host in task_vars["ansible_play_hosts_all"])
-    return next((dict(seen["hosts"]) for seen in found if seen and seen["token"] == token), {})
+    return next((dict(seen) for seen in found if seen and seen["token"] == token), {})
 
 
 def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:

@@ -226,7 +226,7 @@ def test_beyond_the_limit_it_stays_as_it_is_and_a_line_says_so(world: World) -> 
     world.run("v1")
     assert world.run("v2", "web2").booked == {}
     assert world.where(QUEUE) == {"web1": "v1"}
-    assert "worker:queue stays as it is on web1, which is not in this run" in world.told
+    assert "worker:queue stays as it is on web1, which this run does not change" in world.told
 
 
 def test_an_orphan_keeps_it_from_starting_anywhere_and_the_others_go_on() -> None:
