@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from . import _fence, _files, _processes, _users
 from ._model import Refusal
@@ -47,8 +47,8 @@ def begin(folder: str, command: Command) -> Dict[str, int]:
     uid, gid = _users.owner(command.user)
     if uid is not None and gid is not None:
         os.chown(folder, uid, gid)
-    kept = _fence.held()
-    shell = _SHELL.format(closed=" ".join(f"{handle}>&-" for handle in kept))
+    kept = dict(zip(range(9, 2, -1), _fence.held()))
+    shell = _SHELL.format(closed=" ".join(f"{number}>&-" for number in kept))
     try:
         process = subprocess.Popen(
             ["/bin/sh", "-c", shell, "bluegreen", folder, f"{command.timeout:g}", str(_KILL_AFTER), *command.words],
@@ -58,12 +58,21 @@ def begin(folder: str, command: Command) -> Dict[str, int]:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            pass_fds=kept,
-            preexec_fn=_users.dropper(command.user),
+            close_fds=False,  # Python's own are closed by exec
+            preexec_fn=lambda: _settle(kept, _users.dropper(command.user)),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Refusal(f"cannot be started in {command.cwd}: {error}") from None
     return {"pid": process.pid, "start": _processes.start_time(process.pid)}
+
+
+def _settle(kept: Mapping[int, int], drop: Optional[Callable[[], None]]) -> None:
+    """In the child: what it inherits, under numbers of one digit, the only ones that every sh can close again; and its user."""
+    for number, handle in kept.items():
+        os.dup2(handle, number)
+        os.set_inheritable(number, True)
+    if drop:
+        drop()
 
 
 def status(folder: str, process: Mapping[str, int]) -> Optional[int]:
