@@ -78,7 +78,7 @@ def test_no_younger_run_begins_while_it_works_and_a_daemon_of_it_keeps_nobody_aw
 
 def test_one_that_was_killed_is_said_to_be_gone(tmp_path: Path) -> None:
     folder = str(tmp_path / "job")
-    process = _detached.begin(folder, command("echo $$ > pid; sleep 600", tmp_path))
+    process = _detached.begin(folder, command("echo $$ > pid; exec sleep 600", tmp_path))
     wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), 20, "its pid")
     subprocess.run(["kill", "-9", str(process["pid"])], check=True)
     with pytest.raises(Exception, match="gone without an exit status"):
