@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Refusal, Step, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
@@ -57,12 +57,16 @@ class ActionModule(ActionBase):
         if failed:
             text = f"{failed}\n{_NOTHING} What the migration has changed until then stays as it is."
             return {"changed": True, **_task.failed({wish.host: text}, later)}
-        return {"changed": True, "migrated": self._ask(remote, fleet, "done", fleet.release, variables), "host": wish.host}
+        migrated = self._ask(remote, fleet, "done", fleet.release, variables)
+        step = Step(hook.at, wish.host, (), fleet.release, hook=hook)
+        told = {"wish": dump(wish), "step": dump(step), "token": _task.lock(variables)["token"], "keeps_lease": wish.host == fleet.keeper.host}
+        remote.module(wish.host, "hook", {**told, "forget": True})
+        return {"changed": True, "migrated": migrated, "host": wish.host}
 
     def _down(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], later: bool) -> dict[str, Any]:
         remote = self._remote(fleet, variables)
         left = _moments.previous(remote.observe(wishes[0]), fleet.release)
-        behind = _behind([entry["release"] for entry in self._ask(remote, fleet, "seen")], fleet.release, left)
+        behind = _behind(self._ask(remote, fleet, "seen"), _task.rollback(self, variables).get("since", 0), left)
         if not behind:
             return {"changed": False, "msg": "no migration came after this release"}
         found = _migration("migrate_down", wishes)
@@ -110,8 +114,6 @@ def _migration(moment: str, wishes: list[Wish]) -> tuple[Wish, Hook] | None:
     return host, hook
 
 
-def _behind(migrated: list[str], target: str, left: str) -> list[str]:
-    """The releases whose migrations came after ``target``, the youngest first; where that had none, only that of the release that was left."""
-    if target in migrated:
-        return migrated[migrated.index(target) + 1 :][::-1]
-    return [left] if left in migrated else []
+def _behind(migrated: list[dict[str, Any]], since: int, left: str) -> list[str]:
+    """The releases whose migrations came after the run ``since``, the youngest first; where that is not known, only that of the release that was left."""
+    return [entry["release"] for entry in migrated if (entry["token"] > since if since else entry["release"] == left)][::-1]

@@ -62,6 +62,7 @@ class ActionModule(ActionBase):
             "play": getattr(_hostvars.play(self), "_uuid", None),
             "release": choice.release,
             "settled": choice.settled,
+            "since": choice.since,
             "lines": {host: answer["lines"] for host, answer in seen.items()},
         }
         return {"ansible_facts": {"bluegreen_rollback": fact}, "release": choice.release, "why": choice.why}

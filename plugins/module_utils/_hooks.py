@@ -8,7 +8,6 @@ The same code runs them on a member's host inside a walk, on any other host, and
 
 from __future__ import annotations
 
-import glob
 import os
 import shlex
 import tempfile
@@ -24,7 +23,7 @@ MOMENTS = ("before_release", "before_stop", "after_start", "after_enable", "afte
 OF_A_MEMBER = ("before_stop", "after_start", "after_enable")
 CONTROLLER = "controller"
 VETO = "before_stop"  # it is asked again until it agrees or its time is over
-ONCE = "migrate"  # its success is kept on the host until another release migrates there
+ONCE = "migrate"  # its success is kept on the host until the lock's host remembers it
 _AGAIN = 1.0  # seconds between two such questions
 
 
@@ -162,14 +161,13 @@ def slot_of(wish: Wish, step: Step) -> str:
 
 
 def own_folder(wish: Wish, step: Step) -> str:
-    """Where a command of the whole release keeps what it says on a host that runs the service."""
-    folder = f"{wish.root}/.{step.name}"
-    if step.name != ONCE:
-        return folder
-    for old in glob.glob(f"{glob.escape(folder)}-*"):
-        if old != f"{folder}-{step.release}":
-            _detached.forget(old)
-    return f"{folder}-{step.release}"
+    """Where a command of the whole release keeps what it says on a host that runs the service. Taking a migration back forgets that it was run."""
+    kept = f"{wish.root}/.{ONCE}-{step.release}"
+    if step.name == ONCE:
+        return kept
+    if step.name == "migrate_down":
+        _detached.forget(kept)
+    return f"{wish.root}/.{step.name}"
 
 
 def unusable(wish: Wish) -> List[str]:

@@ -42,6 +42,10 @@ options:
     description: Whether the run's lease is kept on this host. The action fills it in.
     type: bool
     default: false
+  forget:
+    description: Only forget what the command has said, because the lock's host remembers it. The action fills it in.
+    type: bool
+    default: false
   verdict:
     description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
     type: str
@@ -70,7 +74,7 @@ events:
   returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _hooks, _module
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _detached, _hold, _hooks, _module
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, dump, load
 
 
@@ -81,6 +85,9 @@ def work(module):
     if module.params["wish"]:
         wish = _module.wish(module)
         _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
+        if module.params["forget"]:
+            _detached.forget(_hooks.own_folder(wish, step))
+            return {"changed": False}
         command = _hooks.in_release(wish, step.hook, _hooks.slot_of(wish, step), step.release, _hooks.variables(wish, step))
         folder = _hooks.own_folder(wish, step)
     else:
@@ -102,6 +109,7 @@ if __name__ == "__main__":
             "step": {"type": "dict", "default": {}},
             "told": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},
+            "forget": {"type": "bool", "default": False},
             "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
             "keeps_lease": {"type": "bool", "default": False},
         },

@@ -55,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 migrated:
-  description: The releases whose migration succeeded, in order, with time and host.
+  description: The releases whose migration succeeded, in order, with time and token of the run.
   type: list
   elements: dict
   returned: success
@@ -73,7 +73,7 @@ def read(path):
     text = _files.read(path)
     try:
         found = json.loads(text) if text else []
-        return [{"release": str(entry["release"]), "time": float(entry["time"])} for entry in found]
+        return [{"release": str(entry["release"]), "time": float(entry["time"]), "token": int(entry["token"])} for entry in found]
     except (ValueError, TypeError, KeyError):
         raise Refusal(f"{path} does not hold the migrations that were run. Mend it, or remove it: then the next release runs its migration again.") from None
 
@@ -84,7 +84,7 @@ def work(module):
     before = read(path)
     after = before if state == "seen" else [entry for entry in before if entry["release"] != release]
     if state == "done":
-        after.append({"release": release, "time": round(time.time(), 3)})
+        after.append({"release": release, "time": round(time.time(), 3), "token": module.params["token"]})
     if state != "seen" and not module.check_mode:
         _hold.hold(wish, module.params["token"], keeps_lease=True)
         _files.write(path, json.dumps(after) + "\n", 0o600)

@@ -23,6 +23,7 @@ class Choice:
     release: str
     why: str
     settled: bool
+    since: int = 0  # the token of the run that completed it, 0 where that is not known: what migrated later was after it
 
 
 def choose(seen: Seen, wanted: str = "", left_alone: Collection[str] = ()) -> Choice:
@@ -46,7 +47,8 @@ def choose(seen: Seen, wanted: str = "", left_alone: Collection[str] = ()) -> Ch
         )
         raise Refusal(f"{wrong} {what}")
     is_last = all(past.last == found.release and not past.under_way for past in pasts.values())
-    return Choice(found.release, found.why, is_last and all(release == found.release for release in live.values()))
+    tokens = [moment[0] for past in pasts.values() for moment in [past.moment(found.release)] if moment]
+    return Choice(found.release, found.why, is_last and all(release == found.release for release in live.values()), min(tokens, default=0))
 
 
 def _unfit(release: str, seen: Seen, pasts: Mapping[str, Past]) -> str:
