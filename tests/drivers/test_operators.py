@@ -56,7 +56,15 @@ def operators(fleet: Fleet, *slots: str) -> Iterator[Round]:
 
 
 # With a third member that is dead, as many would be left in the pool as must be: they are asked, and the dead one does not count.
-@pytest.mark.parametrize(("slots", "rounds", "refusal"), [("blue green", 200, "0 would serve"), ("blue green red", 50, "app3/red would have to serve")])
+@pytest.mark.parametrize(
+    ("slots", "rounds", "refusal"),
+    [
+        ("blue green", 40, "0 would serve"),
+        ("blue green red", 10, "app3/red would have to serve"),
+        pytest.param("blue green", 200, "0 would serve", marks=pytest.mark.full),
+        pytest.param("blue green red", 50, "app3/red would have to serve", marks=pytest.mark.full),
+    ],
+)
 def test_of_two_who_take_out_the_last_two_at_the_same_moment_exactly_one_is_refused(
     fleet_of: MakeFleet, counts: Counts, slots: str, rounds: int, refusal: str
 ) -> None:

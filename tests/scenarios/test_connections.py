@@ -295,6 +295,7 @@ def test_another_port_and_key_and_everything_a_template_of_the_hosts_own_variabl
     )
 
 
+@pytest.mark.full
 def test_a_host_that_falls_silent_while_a_swap_waits_there_is_lost_after_a_while_and_running_again_completes_it(site: Site) -> None:
     """With become as keyword of the play, whose first host has neither ssh nor become."""
     plain = str(site.fleet.variables()["ansible_ssh_common_args"]).partition(" -o ServerAlive")[0]

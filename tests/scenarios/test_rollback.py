@@ -141,6 +141,7 @@ def test_after_a_release_that_never_came_up_it_goes_to_the_last_good_one_with_a_
     assert "app1: removed old releases: v4 (bluegreen_keep_releases is 5)" in result.stdout
 
 
+@pytest.mark.full
 def test_one_host_goes_back_alone_and_the_fleet_follows_to_what_all_had(service: Service) -> None:
     both = "app1 app2"
     service.release("v1", fleet="app2")
