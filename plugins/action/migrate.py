@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Refusal, Step, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
@@ -57,11 +57,7 @@ class ActionModule(ActionBase):
         if failed:
             text = f"{failed}\n{_NOTHING} What the migration has changed until then stays as it is."
             return {"changed": True, **_task.failed({wish.host: text}, later)}
-        migrated = self._ask(remote, fleet, "done", fleet.release, variables)
-        step = Step(hook.at, wish.host, (), fleet.release, hook=hook)
-        told = {"wish": dump(wish), "step": dump(step), "token": _task.lock(variables)["token"], "keeps_lease": wish.host == fleet.keeper.host}
-        remote.module(wish.host, "hook", {**told, "forget": True})
-        return {"changed": True, "migrated": migrated, "host": wish.host}
+        return {"changed": True, "migrated": self._ask(remote, fleet, "done", fleet.release, variables), "host": wish.host}
 
     def _down(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], later: bool) -> dict[str, Any]:
         remote = self._remote(fleet, variables)
