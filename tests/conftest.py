@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections import Counter
 from pathlib import Path
@@ -47,6 +48,11 @@ def counts() -> Counts:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if _counts.counts:
         terminalreporter.write_line(f"counted: {', '.join(f'{number:,} {what}' for what, number in _counts.counts.items())}")
+
+
+def pytest_configure() -> None:
+    """A run that is told to end (SIGTERM) ends what its tests have started, as after a Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

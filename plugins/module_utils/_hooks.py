@@ -23,7 +23,7 @@ MOMENTS = ("before_release", "before_stop", "after_start", "after_enable", "afte
 OF_A_MEMBER = ("before_stop", "after_start", "after_enable")
 CONTROLLER = "controller"
 VETO = "before_stop"  # it is asked again until it agrees or its time is over
-ONCE = "migrate"  # its success is kept on the host until the lock's host remembers it
+ONCE = "migrate"  # its success is kept on the host until it is taken back
 _AGAIN = 1.0  # seconds between two such questions
 
 

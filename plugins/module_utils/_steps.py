@@ -11,7 +11,7 @@ can say how far they are and notice an interrupt, and ``resume`` carries on in t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 from . import _observe
 from ._frame import Clock, Failed, Frame, attempt
@@ -19,6 +19,7 @@ from ._model import Event, Failure, HostState, Refusal, Step, Wish
 
 if TYPE_CHECKING:
     from ._steps_balancer import BalancerSteps
+    from ._steps_jobs import JobSteps
     from ._steps_member import MemberSteps
     from ._supervisor import Client
 
@@ -91,13 +92,13 @@ class _Walk:
             raise Refusal(f"{self.wish.host} {'balances' if balances else 'runs'} no member; {step.name} of {step.member} cannot be done there.")
         return self.members.hook if step.hook and self.members else getattr(place, step.name)
 
-    def _at_home(self, step: Step):  # type: ignore[no-untyped-def]
+    def _at_home(self, step: Step) -> Union[MemberSteps, JobSteps, None]:
         """Who does the step of a member, or of a single job, on its own host; None on one that runs no member."""
         if self.client is None or not step.of_job:
             return self.members
-        from ._steps_jobs import JobSteps  # most calls have none
+        from . import _steps_jobs  # most calls have none
 
-        return JobSteps(self.wish, self.client, self.frame)
+        return _steps_jobs.JobSteps(self.wish, self.client, self.frame)
 
     def _failure(self, step: Step, error: Exception) -> Failure:
         """Whose fault it is: a member's, or, where a balancer refuses for itself, the host's."""

@@ -108,7 +108,7 @@ class JobSteps:
     def _running(self, job: str) -> List[str]:
         """The job's processes on this host, whoever started them, in words."""
         process = self.client.process(_workers.single_name(self.wish, job)) if job.startswith("worker:") else None
-        by_supervisor = [] if waits_for_nothing(process) else [f"supervisor says {process.state}, pid {process.pid}"]  # type: ignore[union-attr]
+        by_supervisor = [f"supervisor says {process.state}, pid {process.pid}"] if process and not waits_for_nothing(process) else []
         return [*by_supervisor, *map(_processes.describe, _permit.holders(self.wish, job))]
 
     def vouch(self, step: Step) -> str:

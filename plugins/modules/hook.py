@@ -42,10 +42,6 @@ options:
     description: Whether the run's lease is kept on this host. The action fills it in.
     type: bool
     default: false
-  forget:
-    description: Only forget what the command has said, because the lock's host remembers it. The action fills it in.
-    type: bool
-    default: false
   verdict:
     description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
     type: str
@@ -85,9 +81,6 @@ def work(module):
     if module.params["wish"]:
         wish = _module.wish(module)
         _hold.hold(wish, module.params["token"], module.params["keeps_lease"])
-        if module.params["forget"]:
-            _detached.forget(_hooks.own_folder(wish, step))
-            return {"changed": False}
         command = _hooks.in_release(wish, step.hook, _hooks.slot_of(wish, step), step.release, _hooks.variables(wish, step))
         folder = _hooks.own_folder(wish, step)
     else:
@@ -109,7 +102,6 @@ if __name__ == "__main__":
             "step": {"type": "dict", "default": {}},
             "told": {"type": "dict", "default": {}},
             "token": {"type": "int", "default": 0, "no_log": False},
-            "forget": {"type": "bool", "default": False},
             "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
             "keeps_lease": {"type": "bool", "default": False},
         },

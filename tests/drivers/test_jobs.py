@@ -354,7 +354,8 @@ def test_a_cron_daemon_is_known_by_its_name(make_herd: MakeHerd, tmp_path: Path)
     daemon = shutil.copy("/bin/sleep", tmp_path / "cron")
     with subprocess.Popen([daemon, "600"]) as process:
         try:
-            assert _cron.unfit(wish) == []
+            # exec closes what Popen waits for a moment before it gives the process its name.
+            wait_until(lambda: _cron.unfit(wish) == [])
         finally:
             process.kill()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from dataclasses import replace
 
 import pytest
@@ -18,12 +19,12 @@ MOMENTS = ("before_stop", "after_start", "after_enable")
 EVERY = tuple(Hook(moment, ("x",), on) for moment in MOMENTS for on in ("", "controller"))
 
 
-def shaped(topology: str, **more: object) -> Fleet:
+def shaped(topology: str) -> Fleet:
     if topology == "own":
-        return fleet({"app1": two_slots(), "app2": two_slots()}, hooks=EVERY, **more)  # type: ignore[arg-type]
+        return fleet({"app1": two_slots(), "app2": two_slots()}, hooks=EVERY)
     local = topology == "both"
     slots = two_slots if local else one_slot
-    return fleet({f"app{number}": slots() for number in (1, 2, 3)}, ("lb1", "lb2"), local=local, hooks=EVERY, **more)  # type: ignore[arg-type]
+    return fleet({f"app{number}": slots() for number in (1, 2, 3)}, ("lb1", "lb2"), local=local, hooks=EVERY)
 
 
 topologies = pytest.mark.parametrize("topology", ["own", "behind", "both"])
@@ -42,10 +43,10 @@ def test_every_member_gets_its_hooks_once_each_in_order_wherever_they_run(topolo
 
 @topologies
 @many
-@given(cut=st.integers(0, 60), seed=st.randoms(use_true_random=False))
-def test_a_run_cut_off_anywhere_is_completed_with_its_hooks_by_running_again(topology: str, cut: int, seed: object) -> None:
+@given(cut=st.integers(0, 60), chance=st.randoms(use_true_random=False))
+def test_a_run_cut_off_anywhere_is_completed_with_its_hooks_by_running_again(topology: str, cut: int, chance: random.Random) -> None:
     there = shaped(topology)
-    there.chance = seed  # type: ignore[assignment]
+    there.chance = chance
     there.faults = Faults(cut_after=cut)
     with contextlib.suppress(CutOff):
         run(there)
