@@ -70,7 +70,7 @@ events:
   returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _detached, _hold, _hooks, _module
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold, _hooks, _module
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, dump, load
 
 

@@ -33,7 +33,8 @@ def refusal(seen: dict[str, Any], wanted: str = "") -> str:
 
 
 def test_it_goes_to_the_release_before() -> None:
-    assert _rollback.choose({"app1": host(released("1", "2"), "2", "1", "2")}) == _rollback.Choice("1", "it was the last completed one before 2", False, since=2)
+    chosen = _rollback.choose({"app1": host(released("1", "2"), "2", "1", "2")})
+    assert chosen == _rollback.Choice("1", "it was the last completed one before 2", False, since=2)
 
 
 def test_it_goes_to_the_one_that_is_wanted_forward_again_too() -> None:
