@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Step
 
+from ._runner import Turn
+
 _WHAT = {
     "declare": "declare a pool (one reload)",
     "switch": "switch the balancer away",
@@ -44,10 +46,12 @@ def begin(step: Step) -> str:
     return f"{step.member or step.host}  {_name(step.name)}{what} …{_where(step.member, step.host) if step.member else ''}"
 
 
-def line(item: Event | Step | str) -> str:
+def line(item: Event | Step | Turn | str) -> str:
     """One line for whatever the runner tells."""
     if isinstance(item, str):
         return item
+    if isinstance(item, Turn):
+        return f"batch {item.number} of {item.of}: {', '.join(item.members)}"
     if isinstance(item, Step):
         return begin(item)
     who, where = item.member or item.host, _where(item.member, item.host) if item.member else ""
@@ -63,9 +67,9 @@ class Lines:
     def __init__(self) -> None:
         self._open: set[tuple[str, str, str]] = set()
 
-    def __call__(self, item: Event | Step | str) -> list[str]:
-        if isinstance(item, str):
-            return [item]
+    def __call__(self, item: Event | Step | Turn | str) -> list[str]:
+        if isinstance(item, (str, Turn)):
+            return [line(item)]
         if isinstance(item, Step):
             key = (item.host, item.member, item.name)
             first = [] if key in self._open else [line(item)]

@@ -29,6 +29,7 @@ class Result:
     swapped: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
     planned: list[Step] = field(default_factory=list)
+    batches: list[tuple[str, ...]] = field(default_factory=list)
     calls: int = 0
     walks: dict[str, float] = field(default_factory=dict)  # seconds by host, as the controller waited for it
 

@@ -23,7 +23,7 @@ from . import _planner
 from ._result import Result, booked, by_host, describe, left_alone, marks, message, table
 from ._world import World
 
-__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "booked", "by_host", "marks", "message", "preview", "swap", "table", "take_out"]
+__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "Turn", "booked", "by_host", "marks", "message", "preview", "swap", "table", "take_out"]
 
 T = TypeVar("T")
 
@@ -74,7 +74,16 @@ class Policy:
     chosen: frozenset[str] = frozenset()
 
 
-Tell = Callable[[Event | Step | str], None]
+@dataclass(frozen=True)
+class Turn:
+    """The walk comes to its next batch: these members, the ``number``-th batch of (as far as it was foreseen) ``of``."""
+
+    members: tuple[str, ...]
+    number: int
+    of: int
+
+
+Tell = Callable[[Event | Step | Turn | str], None]
 
 
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Policy | None = None) -> Result:
@@ -88,6 +97,7 @@ def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Pol
         if not isinstance(decision, _planner.Batch):
             _end(result, decision, world)
             break
+        result.batches.append(tuple(decision.members))
         for step in decision.steps:
             steps.append(step)
             world.assume(step)
@@ -181,6 +191,7 @@ class _Run:
         self.world = self._seen(())  # as seen, and with what is carried over assumed
         self._tell = tell
         self._lock = threading.Lock()
+        self._foreseen = 0  # batches
         self._spread = True  # False from the first failure on
         self._out: set[tuple[str, str]] = set()  # (balancer, member): taken out by this run, and not back yet
         self._worked_on: set[str] = set()  # members whose process or release this run has changed, or tried to
@@ -189,7 +200,7 @@ class _Run:
     def _seen(self, states: Iterable[HostState]) -> World:
         return World(self.wishes, states, self.policy.chosen)
 
-    def tell(self, item: Event | Step | str) -> None:
+    def tell(self, item: Event | Step | Turn | str) -> None:
         with self._lock:
             self._tell(item)
 
@@ -248,13 +259,16 @@ class _Run:
 
     def _declare(self) -> bool:
         """The pools that the whole walk needs and a balancer lacks, in one go, before anything is touched. Whether that failed."""
-        planned = preview(list(self.wishes.values()), self.result.states, self.policy).planned
-        first, _ = _planner.declared_first(planned, _shared(self.world))
+        foreseen = preview(list(self.wishes.values()), self.result.states, self.policy)
+        self._foreseen = len(foreseen.batches)
+        first, _ = _planner.declared_first(foreseen.planned, _shared(self.world))
         return self.round(first)
 
     def _do(self, batch: _planner.Batch) -> None:
         for step in batch.steps:
             self.detail(f"{step.member} on {step.host}: {step.name}")
+        self.result.batches.append(tuple(batch.members))
+        self.tell(Turn(tuple(batch.members), len(self.result.batches), max(len(self.result.batches), self._foreseen)))
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return
