@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _jobs, _moments, _owner, _remote, _singles, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _jobs, _journal, _moments, _owner, _remote, _singles, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -20,6 +20,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     _VALID_ARGS = frozenset()
 
+    @_journal.recorded("finish")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
@@ -77,7 +78,7 @@ class ActionModule(ActionBase):
             release, previous = returned[concerned[0].host], fleet.release
         else:
             release, previous = fleet.release, _moments.previous(remote.observe(wishes[0]), fleet.release)
-        return [(_moments.Moment(name, release, previous, remote, _task.teller(self), _task.controller_lives()), concerned)]
+        return [(_moments.Moment(name, release, previous, remote, _task.teller(self, variables), _task.controller_lives()), concerned)]
 
     def _due(self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts) -> bool:
         """Whether the release is to be brought to its end: this run has swapped it in, or one that was cut off has."""

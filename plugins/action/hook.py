@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _planner, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _moments, _planner, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost, by_host
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
 
@@ -20,6 +20,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     _VALID_ARGS = frozenset({"at", "verdict"})
 
+    @_journal.recorded("hook")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):
             if self._task.check_mode:
                 return {**result, "changed": True, "msg": f"would run bluegreen_{at}"}
             previous = _moments.previous(states[wishes[0].host], fleet.release)
-            ran = _moments.Moment(at, fleet.release, previous, remote, _task.teller(self), _task.controller_lives()).run(wishes)
+            ran = _moments.Moment(at, fleet.release, previous, remote, _task.teller(self, variables), _task.controller_lives()).run(wishes)
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNo member was touched."}
         result |= {"changed": True, "events": [dump(event) for event in ran.events]}

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible import context
 from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _lease, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _lease, _owner, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -42,9 +44,32 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
 
     def _held(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        began = time.time()
         taken = _lease.take(self, variables, given["reason"] or "no reason given", self._seconds(given, variables))
         new = {"bluegreen_verdict": {}, "bluegreen_swapped": False, "bluegreen_returned": {}}  # of this run nothing is known yet
-        return {"ansible_facts": {"bluegreen_lock": {**taken, "until": given["until"]}, **new}, "left_out": taken["left_out"]}
+        facts = {"bluegreen_lock": {**taken, "until": given["until"]}, **new, _journal.FACT: self._journal(given, variables, began)}
+        return {"ansible_facts": facts, "left_out": taken["left_out"]}
+
+    def _journal(self, given: dict[str, Any], variables: dict[str, Any], began: float) -> str:
+        """The directory of this run's report, '' without one; its first line is written."""
+        fleet = _fleet.of(self, variables)
+        if not fleet.rollout.report_dir:
+            return ""
+        first, rollout = fleet.wishes[0], fleet.rollout
+        journal = _journal.begin(rollout.report_dir, fleet.service, fleet.release)
+        journal.write(
+            "run",
+            service=fleet.service,
+            release=fleet.release,
+            way="rollback" if first.rollback else "release",
+            by=_lock.who(_owner.of(variables)),
+            reason=given["reason"],
+            hosts=[wish.host for wish in fleet.wishes if wish.members],
+            serial=list(rollout.serial),
+            on_failure=rollout.on_failure,
+        )
+        journal.phase("lock", began, {}, "")
+        return journal.folder
 
     def _extended(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         if not self._task.check_mode:

@@ -83,7 +83,7 @@ class ActionModule(ActionBase):
         hosts = {member.partition("/")[0] for member in members}
         wishes = [*fleet.wishes, *(wish for wish in fleet.outside if wish.host in hosts)]
         remote = self._remote(fleet, variables)
-        done = _runner.take_out(wishes, members, remote, _task.teller(self), _task.controller_lives(), self._task.check_mode)
+        done = _runner.take_out(wishes, members, remote, _task.teller(self, variables), _task.controller_lives(), self._task.check_mode)
         if not done.ok:
             return self._failed(done, wishes, f"{', '.join(members)} could not be drained.")
         note = {"by": _owner.of(variables).get("user", ""), "why": about["reason"], "since": round(time.time(), 3)}
@@ -102,11 +102,11 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             states = remote.all([wish.host for wish in wishes], lambda host: remote.observe(next(wish for wish in wishes if wish.host == host)))
             done = _runner.preview(wishes, states, policy)
-            tell = _task.teller(self)
+            tell = _task.teller(self, variables)
             for step in done.planned:
                 tell(step)
         else:
-            done = _runner.swap(wishes, remote, _task.teller(self), policy, _task.controller_lives(), self._display.v)
+            done = _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v)
         if not done.ok:
             return self._failed(
                 done, wishes, f"{', '.join(members)} could not be brought back to release {fleet.release}; whoever does not serve stays marked."

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _moments, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _moments, _remote, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 _NOTHING = "No member was touched."
@@ -23,6 +23,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     _VALID_ARGS = frozenset({"state", "verdict"})
 
+    @_journal.recorded("migrate")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
@@ -53,7 +54,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"changed": True, "msg": f"would run bluegreen_migrate on {wish.host}"}
         previous = _moments.previous(remote.observe(wish), fleet.release)
-        failed = self._run(fleet, remote, wish, hook, fleet.release, previous)
+        failed = self._run(variables, remote, wish, hook, fleet.release, previous)
         if failed:
             text = f"{failed}\n{_NOTHING} What the migration has changed until then stays as it is."
             return {"changed": True, **_task.failed({wish.host: text}, later)}
@@ -73,7 +74,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             return {"changed": True, "msg": f"would run bluegreen_migrate_down for release {names}"}
         for release in behind:
-            failed = self._run(fleet, remote, *found, release, fleet.release)
+            failed = self._run(variables, remote, *found, release, fleet.release)
             if failed:
                 return {"changed": True, **_task.failed({found[0].host: f"{failed}\n{_STAYS}"}, later)}
             self._ask(remote, fleet, "undone", release, variables)
@@ -85,10 +86,10 @@ class ActionModule(ActionBase):
             raise Refusal("a migration needs the service's lock: run hotswap.bluegreen.lock first, as release.yml does.")
         return _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper if lock else None)
 
-    def _run(self, fleet: _fleet.Fleet, remote: _remote.Hosts, wish: Wish, hook: Hook, release: str, previous: str) -> str:
+    def _run(self, variables: dict[str, Any], remote: _remote.Hosts, wish: Wish, hook: Hook, release: str, previous: str) -> str:
         """Run it on the host; why it failed, '' if it did not."""
         ran = _moments.Ran()
-        _moments.Moment(hook.at, release, previous, remote, _task.teller(self), _task.controller_lives()).one(wish, replace(hook, on=""), ran)
+        _moments.Moment(hook.at, release, previous, remote, _task.teller(self, variables), _task.controller_lives()).one(wish, replace(hook, on=""), ran)
         return "\n".join(ran.booked.values())
 
     def _ask(self, remote: _remote.Hosts, fleet: _fleet.Fleet, state: str, release: str = "", variables: dict[str, Any] | None = None) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _journal, _task, _wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
         absent = found["absent"]
         bare = boolean(self._task.args.get("bare", False))
         result["warnings"] = [f"{wish.host}: {text}" for text in found["doubts"]]
-        findings = [*shut, *found["findings"], *([] if self._task.check_mode or bare else absent)]
+        findings = [*shut, *self._evidence(resolved, role, variables), *found["findings"], *([] if self._task.check_mode or bare else absent)]
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
             return {**result, "failed": True, "msg": "\n".join([*findings, f"Nothing was changed.{advice}"])}
@@ -69,6 +69,12 @@ class ActionModule(ActionBase):
         }
         result["changed"] = False
         return result
+
+    def _evidence(self, resolved: _wish.Resolved, role: str, variables: dict[str, Any]) -> list[str]:
+        """What stands against the run's evidence on the controller, said once."""
+        if role != "release" or resolved.wish.host != variables["ansible_play_hosts_all"][0]:
+            return []
+        return list(filter(None, [_journal.problem(resolved.rollout.report_dir)]))
 
     def _shut(self, resolved: _wish.Resolved) -> tuple[list[str], str]:
         """Why nothing may be released now, and what the history is to know of a release all the same. In check mode it is only warned about."""

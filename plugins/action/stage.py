@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive, _configuration, _manifest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import known_path, releases
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _render, _source, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _journal, _render, _source, _task, _wish
 
 _UNTOUCHED = "Nothing that serves was touched."
 
@@ -58,6 +58,7 @@ class ActionModule(ActionBase):
 
     _VALID_ARGS = frozenset()
 
+    @_journal.recorded("stage")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}

@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _lease, _remote, _runner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _lease, _remote, _runner, _task
 
 
 class ActionModule(ActionBase):
@@ -22,6 +22,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     _VALID_ARGS = frozenset({"verdict"})
 
+    @_journal.recorded("swap")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
@@ -70,7 +71,7 @@ class ActionModule(ActionBase):
         policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            return _runner.swap(wishes, remote, _task.teller(self), policy, _task.controller_lives(), self._display.v)
+            return _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
@@ -85,7 +86,7 @@ class ActionModule(ActionBase):
             waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
             states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
         done = _runner.preview(fleet.wishes, states, _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure))
-        tell = _task.teller(self)
+        tell = _task.teller(self, variables)
         for step in done.planned:
             tell(step)
         tell(done.blocked or ("nothing to do: every member is as wished" if not done.planned else f"{len(done.planned)} steps planned, none done"))
@@ -132,7 +133,7 @@ def _returned(done: _runner.Result) -> dict[str, str]:
 
 
 def _report(done: _runner.Result) -> dict[str, Any]:
-    members = {f"{host}/{name}": _member(done, host, name) for host, state in done.states.items() for name in state.slots}
+    members = {name: {**seen, "lost": name.partition("/")[0] in done.lost} for name, seen in _runner.members(done.states).items()}
     return {
         "changed": done.changed,
         "events": [dump(event) for event in done.events],
@@ -143,18 +144,4 @@ def _report(done: _runner.Result) -> dict[str, Any]:
         "reloads": done.reloads,
         "calls": done.calls,
         "walks": done.walks,
-    }
-
-
-def _member(done: _runner.Result, host: str, slot: str) -> dict[str, Any]:
-    seen = done.states[host].slots[slot]
-    serving = sorted(name for name, state in done.states.items() if state.serves(f"{host}/{slot}"))
-    return {
-        "release": seen.release,
-        "state": seen.state,
-        "pid": seen.pid,
-        "healthy": seen.healthy,
-        "serving": bool(serving),
-        "balancers": serving,
-        "lost": host in done.lost,
     }

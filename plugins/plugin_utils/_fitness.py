@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 
-from . import _fleet, _remote, _wish
+from . import _clocks, _fleet, _remote, _wish
 from ._runner import Lost
 
 _OFF, _WRONG = 5.0, 300.0  # seconds between two clocks that are worth a warning, and that are too many
@@ -77,15 +77,10 @@ def _timed(host: str, call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     before = time.time()
     found = call()
     if "time" in found:
-        off = apart(before, found["time"], time.time())
+        off = _clocks.apart(before, found["time"], time.time())
         kind = "findings" if abs(off) > _WRONG else "doubts"
         found[kind] = [*found[kind], *clock(off)]
     return found
-
-
-def apart(before: float, seen: float, after: float) -> float:
-    """By how many seconds at least a clock that showed ``seen`` between the two moments is ahead (or, below 0, behind)."""
-    return max(seen - after, 0.0) + min(seen - before, 0.0)
 
 
 def clock(off: float) -> list[str]:

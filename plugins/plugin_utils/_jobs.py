@@ -39,7 +39,7 @@ def move(action: ActionBase, fleet: _fleet.Fleet, wishes: Sequence[Wish], variab
             action._display.display(_singles.words(one))
         return _singles.Moved(would=bool(moves))
     known = {wish.host: wish for wish in (*wishes, *beyond)}
-    return _singles.carry_out(moves, known, fleet.release, remote, _task.teller(action), _task.controller_lives())
+    return _singles.carry_out(moves, known, fleet.release, remote, _task.teller(action, variables), _task.controller_lives())
 
 
 def _look(remote: _remote.Hosts, wish: Wish) -> HostState | str:

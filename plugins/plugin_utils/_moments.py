@@ -65,7 +65,8 @@ class Moment:
                 if event.outcome != "waiting":
                     ran.events.append(event)
             if answer.failure:
-                ran.failures.append(replace(answer.failure, host=answer.failure.host))
+                self.tell(answer.failure)
+                ran.failures.append(answer.failure)
             step = answer.waiting
 
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step
 
-from ._runner import Turn
+from ._result import Looked, Returned, Turn
 
 _WHAT = {
     "declare": "declare a pool (one reload)",
@@ -67,7 +67,9 @@ class Lines:
     def __init__(self) -> None:
         self._open: set[tuple[str, str, str]] = set()
 
-    def __call__(self, item: Event | Step | Turn | str) -> list[str]:
+    def __call__(self, item: Event | Step | Turn | Looked | Returned | Failure | str) -> list[str]:
+        if isinstance(item, (Failure, Looked, Returned)):
+            return []  # the message at the end tells them
         if isinstance(item, (str, Turn)):
             return [line(item)]
         if isinstance(item, Step):

@@ -14,6 +14,30 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintena
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Step, Wish
 
 
+@dataclass(frozen=True)
+class Turn:
+    """The walk comes to its next batch: these members, the ``number``-th batch of (as far as it was foreseen) ``of``."""
+
+    members: tuple[str, ...]
+    number: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Looked:
+    """How all hosts were seen, ``when``: before the walk, or after it."""
+
+    when: str
+    states: Mapping[str, HostState]
+
+
+@dataclass(frozen=True)
+class Returned:
+    """A member is back on the release that it had."""
+
+    member: str
+
+
 @dataclass
 class Result:
     """What became of the run. ``states`` is the last that was seen of each host, ``lost`` says which do not answer, and why."""
@@ -44,6 +68,18 @@ class Result:
 
 def by_host(wishes: Sequence[Wish]) -> dict[str, Wish]:
     return {wish.host: wish for wish in wishes}
+
+
+def members(states: Mapping[str, HostState]) -> dict[str, dict[str, Any]]:
+    """What is known of every member, by its id, as results and reports have it."""
+    serving = {host: frozenset(state.balancer.serving) for host, state in states.items() if state.balancer}
+    found = {}
+    for host, state in states.items():
+        for slot, seen in state.slots.items():
+            where = sorted(name for name, ids in serving.items() if f"{host}/{slot}" in ids)
+            known = {"release": seen.release, "state": seen.state, "pid": seen.pid, "healthy": seen.healthy}
+            found[f"{host}/{slot}"] = {**known, "serving": bool(where), "balancers": where}
+    return found
 
 
 Marks = Mapping[str, Mapping[str, Any]]  # by member: who works on it, why, and since when

@@ -19,11 +19,30 @@ from typing import Protocol, TypeVar
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 
-from . import _planner
-from ._result import Result, booked, by_host, describe, left_alone, marks, message, table
+from . import _clocks, _planner
+from ._result import Looked, Result, Returned, Turn, booked, by_host, describe, left_alone, marks, members, message, table
 from ._world import World
 
-__all__ = ["Abandoned", "Answer", "Lost", "Policy", "Remote", "Result", "Turn", "booked", "by_host", "marks", "message", "preview", "swap", "table", "take_out"]
+__all__ = [
+    "Abandoned",
+    "Answer",
+    "Lost",
+    "Policy",
+    "Remote",
+    "Result",
+    "Returned",
+    "Told",
+    "Turn",
+    "booked",
+    "by_host",
+    "marks",
+    "members",
+    "message",
+    "preview",
+    "swap",
+    "table",
+    "take_out",
+]
 
 T = TypeVar("T")
 
@@ -74,16 +93,8 @@ class Policy:
     chosen: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
-class Turn:
-    """The walk comes to its next batch: these members, the ``number``-th batch of (as far as it was foreseen) ``of``."""
-
-    members: tuple[str, ...]
-    number: int
-    of: int
-
-
-Tell = Callable[[Event | Step | Turn | str], None]
+Told = Event | Step | Turn | Looked | Returned | Failure | str
+Tell = Callable[[Told], None]
 
 
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Policy | None = None) -> Result:
@@ -159,8 +170,11 @@ def swap(
     and nothing else is touched then. :class:`Abandoned` comes out: nothing is cleaned up then, running again completes it.
     """
     run = _Run(by_host(wishes), remote, tell, policy or Policy(), proceed, detail)
-    if run.observe():
+    there = run.observe()
+    run.tell(Looked("before", run.result.began))
+    if there:
         run.forward()
+    run.tell(Looked("after", run.result.states))
     return run.result
 
 
@@ -200,7 +214,7 @@ class _Run:
     def _seen(self, states: Iterable[HostState]) -> World:
         return World(self.wishes, states, self.policy.chosen)
 
-    def tell(self, item: Event | Step | Turn | str) -> None:
+    def tell(self, item: Told) -> None:
         with self._lock:
             self._tell(item)
 
@@ -341,7 +355,11 @@ class _Run:
                 self.tell(left[0])
                 now, later = _in_one_place(host, left)
                 here = now[0].host == host
+                asked = time.time()
                 answer = self.remote.walk(wish, [self._informed(step) for step in now]) if here else self.remote.elsewhere(wish, now[0])
+                if answer.state:
+                    ahead = _clocks.apart(asked, answer.state.time, time.time())
+                    answer = replace(answer, events=_clocks.by_ours(answer.events, ahead))
                 self._note(host, now, answer)
                 waiting = answer.waiting
                 if answer.failure:
@@ -394,6 +412,8 @@ class _Run:
             if answer.failure:
                 self.result.failures.append(answer.failure)
                 self._spread = False
+        if answer.failure:
+            self.tell(answer.failure)
 
     def _remember(self, host: str, event: Event, members: Sequence[str]) -> None:
         """What this run has done and may have to take back."""
@@ -465,6 +485,7 @@ class _Run:
         if not self._put(rounds):
             return False
         self.result.returned.append(member)
+        self.tell(Returned(member))
         return True
 
     def _put(self, decision: _planner.Batch | _planner.Blocked) -> bool:

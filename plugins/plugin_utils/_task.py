@@ -12,7 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
 
-from . import _hostvars, _progress
+from . import _hostvars, _journal, _progress
 from ._runner import Abandoned, Tell
 
 
@@ -99,11 +99,12 @@ def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
     return [wish for wish in wishes if wish.members and wish.host not in gone]
 
 
-def teller(action: ActionBase) -> Tell:
-    """What the runner tells, as lines on the terminal."""
-    lines = _progress.Lines()
+def teller(action: ActionBase, task_vars: Mapping[str, Any]) -> Tell:
+    """What the runner tells, as lines on the terminal and in the run's journal."""
+    lines, journal = _progress.Lines(), _journal.of(task_vars)
 
     def tell(item: Any) -> None:
+        journal.tell(item)
         for line in lines(item):
             action._display.display(line)
 

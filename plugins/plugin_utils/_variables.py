@@ -38,6 +38,7 @@ FACTS = frozenset(
         "bluegreen_rollback",
         "bluegreen_swapped",
         "bluegreen_returned",
+        "bluegreen_report",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's

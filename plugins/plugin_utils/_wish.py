@@ -58,6 +58,7 @@ class Rollout:
     lock_timeout: float = 0.0
     rollback_to: str = ""
     workers_absent: dict[str, str] = field(default_factory=dict)
+    report_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,9 +186,15 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
     for text in texts:
         _rules.share(text, 100, "bluegreen_serial", problems)
         problems.unless(text.rstrip("%") != "0", f"bluegreen_serial is {show(given)}; batches of at least one host are expected.")
+    problems.unless(
+        not values["report_dir"] or values["report_dir"].startswith("/"),
+        f"bluegreen_report_dir is {show(values['report_dir'])}; an absolute path on the controller is expected.",
+    )
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
     given_up = dict(values["workers_absent"])
-    return Rollout(texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"], given_up)
+    return Rollout(
+        texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"], given_up, values["report_dir"]
+    )
 
 
 def _source(values: Mapping[str, Any], problems: Problems) -> Source:

@@ -7,7 +7,7 @@ import os
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _reserves, _versions
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Site
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _clocks, _fitness
 
 GB = 1 << 30
 
@@ -98,7 +98,7 @@ def test_supervisor_2_is_too_old() -> None:
 
 @pytest.mark.parametrize(("seen", "off"), [(100.0, 0), (103.0, 0), (104.5, 1.5), (99.0, -1.0)])
 def test_a_clock_is_judged_by_the_time_that_the_question_took(seen: float, off: float) -> None:
-    assert _fitness.apart(100.0, seen, 103.0) == off
+    assert _clocks.apart(100.0, seen, 103.0) == off
 
 
 def test_a_clock_that_is_a_little_off_is_not_spoken_of() -> None:
