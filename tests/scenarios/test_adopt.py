@@ -30,6 +30,8 @@ def by_hand(bed: beds.Bed) -> Path:
     ]
     (bed.path / "programs" / "hand.conf").write_text("\n".join(sections))
     bed.supervisorctl("update")
+    for port in (bed.blue, bed.green):  # a worker of nginx that meets one too early leaves it out for ten seconds
+        beds.wait_until(lambda port=port: ask(port) == 200, 20, "the program by hand")
     servers = " ".join(f"server 127.0.0.1:{port};" for port in (bed.blue, bed.green))
     site.write_text(f"upstream hand {{ {servers} }}\nserver {{\n    listen 127.0.0.1:{bed.port};\n    location / {{ proxy_pass http://hand; }}\n}}\n")
     reload(bed)

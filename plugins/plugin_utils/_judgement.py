@@ -1,0 +1,122 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what clients and hosts show while a swap goes on crosses one of the user's limits. Pure functions.
+
+The clients are the probe's: its result so far has a point a second (or two, or four) with what was due and what became
+of it. What is compared are the seconds since the swap began with those before; latencies by the median of the points'
+p95, which one slow second does not move.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState
+
+from . import _rules, _values
+from ._rules import Problems
+from ._values import show
+
+_FEW = 20  # requests of a share that are too few to judge by
+_BEFORE, _AFTER = 5, 2  # points with answers that p95 needs, before the swap and since the batch
+_FLOOR = 0.02  # seconds: a p95 that is slower by less is no worse, whatever the ratio
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What may not be crossed: ``failed`` requests as a number, or with ``is_share`` of those due; p95 as a multiple; 0 and None are no limit.
+
+    ``seconds`` is how long each batch is watched once it serves.
+    """
+
+    failed: float | None = None
+    is_share: bool = False
+    slowdown: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def of_probe(self) -> bool:
+        """Whether the probe is needed to judge by them."""
+        return self.failed is not None or self.slowdown > 0
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A limit that was crossed: ``expected`` and ``seen`` in words, on ``host``, '' where the clients saw it."""
+
+    expected: str
+    seen: str
+    host: str = ""
+
+
+def read(values: Mapping[str, Any], problems: Problems) -> Limits:
+    """The limits as the user wrote them; seconds are 2 by default where there is a limit at all."""
+    text = str(values["max_failed"]).strip()
+    failed: float | None = None
+    share = text.endswith("%")
+    if text:
+        try:
+            failed = float(text.rstrip("%"))
+        except ValueError:
+            failed = -1.0
+        wrong = failed < 0 or (share and failed > 100) or (not share and failed != int(failed))
+        problems.unless(not wrong, f"bluegreen_max_failed is {show(values['max_failed'])}; a number of requests, or a share such as 0.5%, is expected.")
+    slowdown = values["max_slowdown"]
+    problems.unless(slowdown == 0 or slowdown > 1, f"bluegreen_max_slowdown is {slowdown:g}; a factor above 1, such as 2, is expected, or 0 for no limit.")
+    _rules.at_least(values["watch"] or 0, 0, "bluegreen_watch", problems)
+    limits = Limits(failed, share, slowdown)
+    hosts = bool(values["error_logs"] or values["max_memory"] or values["max_load"])
+    seconds = values["watch"] if values["watch"] is not None else 2.0 if limits.of_probe or hosts else 0.0
+    return Limits(failed, share, slowdown, seconds)
+
+
+def crossed(limits: Limits, seen: Mapping[str, Any], began: float, entered: float) -> list[Crossing]:
+    """What the probe's result so far crosses, for a swap that began at ``began``; the latest batch serves since ``entered``, 0 if none does."""
+    found = []
+    points = [(start, point) for start, point in _points(seen) if start >= began - seen["series"]["width"]]
+    due = sum(point["due"] for _start, point in points)
+    failures: dict[str, int] = {}
+    for _start, point in points:
+        for name, count in point["failed"].items():
+            failures[name] = failures.get(name, 0) + count
+    failed = sum(failures.values())
+    if limits.failed is not None and failed:
+        if limits.is_share and due >= _FEW and failed > due * limits.failed / 100:
+            share = f"at most {limits.failed:g} % of the probe's requests fail (bluegreen_max_failed)"
+            found.append(Crossing(share, f"{failed} of {due} failed since the swap began, {failed / due:.1%}: {_words(failures)}"))
+        elif not limits.is_share and failed > limits.failed:
+            number = f"at most {limits.failed:g} of the probe's requests fail (bluegreen_max_failed)"
+            found.append(Crossing(number, f"{failed} of {due} failed since the swap began: {_words(failures)}"))
+    before, now = _p95(seen, 0.0, began), _p95(seen, entered, float("inf")) if entered else []
+    if limits.slowdown and len(before) >= _BEFORE and len(now) >= _AFTER:
+        was, slow = statistics.median(before), statistics.median(now)
+        if slow > was * limits.slowdown and slow - was > _FLOOR:
+            wish = f"p95 of the probe's requests is at most {limits.slowdown:g} times what it was before the swap (bluegreen_max_slowdown)"
+            found.append(Crossing(wish, f"{slow:.3f} s, before the swap {was:.3f} s: {slow / was:.1f} times" if was else f"{slow:.3f} s, before the swap none"))
+    return found
+
+
+def of_hosts(states: Mapping[str, HostState]) -> list[Crossing]:
+    """What hosts say of themselves that crosses a limit."""
+    return [Crossing(expected, seen, host) for host, state in states.items() for expected, seen in state.crossed]
+
+
+def _points(seen: Mapping[str, Any]) -> Sequence[tuple[float, Mapping[str, Any]]]:
+    series = seen["series"]
+    return [(series["start"] + number * series["width"], point) for number, point in enumerate(series["points"])]
+
+
+def _p95(seen: Mapping[str, Any], start: float, end: float) -> list[float]:
+    """The p95 of each whole point between the two moments that has one."""
+    width = seen["series"]["width"]
+    return [point["p95"] for at, point in _points(seen) if start <= at and at + width <= end and point["p95"]]
+
+
+def _words(failures: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(failures.items(), key=lambda pair: -pair[1]))
+
+
