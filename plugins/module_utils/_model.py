@@ -190,6 +190,32 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class ErrorLog:
+    """A log of which at most so many new lines may match ``pattern`` while a swap goes on."""
+
+    path: str
+    pattern: str
+    most: int = 0
+
+
+@dataclass(frozen=True)
+class HostLimits:
+    """What a host may show while a swap goes on: ``memory`` in percent in use, ``load`` a core, 0 for no limit.
+
+    ``marks`` say how far each log had been read when the host was last looked at.
+    """
+
+    logs: Tuple[ErrorLog, ...] = ()
+    memory: float = 0.0
+    load: float = 0.0
+    marks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.logs or self.memory or self.load)
+
+
+@dataclass(frozen=True)
 class Wish:
     """What one host shall run, resolved and checked: all that the swap and its modules know of the user's variables.
 
@@ -229,6 +255,7 @@ class Wish:
     cron_dir: str = "/etc/cron.d"
     fleet: Tuple[str, ...] = ()
     layout: Layout = field(default_factory=Layout)
+    limits: HostLimits = field(default_factory=HostLimits)
 
     @property
     def singles(self) -> Tuple[Job, ...]:
@@ -326,13 +353,18 @@ class JobState:
 
 @dataclass(frozen=True)
 class HostState:
-    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one, ``jobs`` the single ones."""
+    """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one, ``jobs`` the single ones.
+
+    ``crossed`` are the limits that it crosses, as what was expected and what was seen; ``marks`` say how far its logs were read.
+    """
 
     host: str
     time: float
     slots: Dict[str, SlotState]
     balancer: Optional[BalancerState] = None
     jobs: Tuple[JobState, ...] = ()
+    crossed: Tuple[Tuple[str, str], ...] = ()
+    marks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
 
     def job(self, name: str) -> Optional[JobState]:
         """The single job with this id; None if nothing of it is here."""
@@ -426,6 +458,7 @@ _PARTS: Dict[str, Any] = {
     "balancer": BalancerState,
     "hook": Hook,
     "layout": Layout,
+    "limits": HostLimits,
 }
 
 
@@ -438,6 +471,8 @@ def load(kind: Type[T], data: Mapping[str, Any]) -> T:
 def _part(key: str, value: Any) -> Any:
     if key in _PARTS and isinstance(value, Mapping):
         return load(_PARTS[key], value)
+    if key == "logs":
+        return tuple(load(ErrorLog, item) if isinstance(item, Mapping) else item for item in value)
     if key == "hooks":
         return tuple(load(Hook, item) if isinstance(item, Mapping) else item for item in value)
     if key in ("members", "pool"):

@@ -27,4 +27,8 @@ def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = 
         serving = frozenset(balancer.serving) if balancer else frozenset()
         slots = {member.slot: _observe_slot.slot_state(wish, member, client, serving, nginx, sleep) for member in wish.members}
         jobs = tuple(_workers.singles(wish, client))
-    return HostState(wish.host, time.time(), slots, balancer, jobs)
+    if not wish.limits.any:
+        return HostState(wish.host, time.time(), slots, balancer, jobs)
+    from . import _limits
+
+    return HostState(wish.host, time.time(), slots, balancer, jobs, *_limits.look(wish.limits))

@@ -10,17 +10,18 @@ p95, which one slow second does not move.
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import ErrorLog, HostLimits, HostState
 
-from . import _rules, _values
 from ._rules import Problems
 from ._values import show
 
+_WATCHED = 2.0  # seconds that a batch is watched by default, where anything is limited
 _FEW = 20  # requests of a share that are too few to judge by
 _BEFORE, _AFTER = 5, 2  # points with answers that p95 needs, before the swap and since the batch
 _FLOOR = 0.02  # seconds: a p95 that is slower by less is no worse, whatever the ratio
@@ -67,11 +68,28 @@ def read(values: Mapping[str, Any], problems: Problems) -> Limits:
         problems.unless(not wrong, f"bluegreen_max_failed is {show(values['max_failed'])}; a number of requests, or a share such as 0.5%, is expected.")
     slowdown = values["max_slowdown"]
     problems.unless(slowdown == 0 or slowdown > 1, f"bluegreen_max_slowdown is {slowdown:g}; a factor above 1, such as 2, is expected, or 0 for no limit.")
-    _rules.at_least(values["watch"] or 0, 0, "bluegreen_watch", problems)
-    limits = Limits(failed, share, slowdown)
-    hosts = bool(values["error_logs"] or values["max_memory"] or values["max_load"])
-    seconds = values["watch"] if values["watch"] is not None else 2.0 if limits.of_probe or hosts else 0.0
-    return Limits(failed, share, slowdown, seconds)
+    given = values.get("watch")
+    problems.unless(given is None or 0 <= given <= 3600, f"bluegreen_watch is {show(given)}; seconds from 0 to 3600 are expected.")
+    limited = failed is not None or slowdown or values["error_logs"] or values["max_memory"] or values["max_load"]
+    return Limits(failed, share, slowdown, given if given is not None else _WATCHED if limited else 0.0)
+
+
+def of_host(values: Mapping[str, Any], problems: Problems) -> HostLimits:
+    """What a host may show, as the user wrote it."""
+    logs = []
+    for entry in values["error_logs"]:
+        path, pattern, most = entry.get("path") or "", entry.get("pattern") or "", entry.get("max") or 0
+        problems.unless(path.startswith("/"), f"bluegreen_error_logs: path is {show(path)}; an absolute path on the host is expected.")
+        problems.unless(most >= 0, f"bluegreen_error_logs: max of {path} is {most}; 0 or more lines are expected.")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            problems.found.append(f"bluegreen_error_logs: pattern of {path} is {show(pattern)}, which is no regular expression ({error}).")
+        problems.unless(pattern, f"bluegreen_error_logs: {path} has no pattern; a regular expression that a line with an error matches is expected.")
+        logs.append(ErrorLog(path, pattern, most))
+    for name, most, unit in (("max_memory", 100.0, "percent from 0 to 100"), ("max_load", 1000.0, "load a core, from 0 to 1000")):
+        problems.unless(0 <= values[name] <= most, f"bluegreen_{name} is {values[name]:g}; {unit} is expected, 0 for no limit.")
+    return HostLimits(tuple(logs), values["max_memory"], values["max_load"])
 
 
 def crossed(limits: Limits, seen: Mapping[str, Any], began: float, entered: float) -> list[Crossing]:
@@ -118,5 +136,3 @@ def _p95(seen: Mapping[str, Any], start: float, end: float) -> list[float]:
 
 def _words(failures: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(failures.items(), key=lambda pair: -pair[1]))
-
-

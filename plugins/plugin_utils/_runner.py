@@ -20,6 +20,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintena
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Member, Refusal, Step, Wish
 
 from . import _clocks, _planner
+from ._judgement import Crossing
 from ._result import Looked, Result, Returned, Turn, booked, by_host, describe, left_alone, marks, members, message, table
 from ._world import World
 
@@ -45,6 +46,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+_LOOK = 0.5  # seconds between two looks at what the clients show
+_LONG = 2.0  # seconds of watching that are worth a line
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,15 @@ class Policy:
     serial: tuple[str, ...] = ("1",)
     on_failure: str = "stop"
     chosen: frozenset[str] = frozenset()
+
+
+class Watch(Protocol):
+    """What looks at clients and hosts while a swap goes on. Each batch is watched for ``seconds`` once it serves."""
+
+    seconds: float
+
+    def crossed(self, states: Mapping[str, HostState], began: float, entered: float) -> list[Crossing]:
+        """The limits that are crossed in a swap that began, and whose latest batch serves, since these moments (epoch seconds; 0: none serves)."""
 
 
 Told = Event | Step | Turn | Looked | Returned | Failure | str
@@ -158,6 +171,7 @@ def swap(
     policy: Policy | None = None,
     proceed: Callable[[], None] = lambda: None,
     detail: Callable[[str], None] = lambda _text: None,
+    watch: Watch | None = None,
 ) -> Result:
     """Walk the release through all members; ``proceed`` raises :class:`Abandoned` when the run must not go on.
 
@@ -166,10 +180,11 @@ def swap(
     host travel in one call: each step guards itself there, so a member that is not as it was expected ends the call,
     not the service. After each batch the plan is made anew from what was seen.
 
-    The first member that fails ends the spread, and the policy says what goes back. A host that is lost ends it, too,
+    The first member that fails ends the spread, and the policy says what goes back. So does a limit that ``watch`` finds
+    crossed: the members that were swapped last are at fault then. A host that is lost ends it, too,
     and nothing else is touched then. :class:`Abandoned` comes out: nothing is cleaned up then, running again completes it.
     """
-    run = _Run(by_host(wishes), remote, tell, policy or Policy(), proceed, detail)
+    run = _Run(by_host(wishes), remote, tell, policy or Policy(), proceed, detail, watch)
     there = run.observe()
     run.tell(Looked("before", run.result.began))
     if there:
@@ -193,14 +208,25 @@ def take_out(
 
 class _Run:
     def __init__(
-        self, wishes: Mapping[str, Wish], remote: Remote, tell: Tell, policy: Policy, proceed: Callable[[], None], detail: Callable[[str], None]
+        self,
+        wishes: Mapping[str, Wish],
+        remote: Remote,
+        tell: Tell,
+        policy: Policy,
+        proceed: Callable[[], None],
+        detail: Callable[[str], None],
+        watch: Watch | None = None,
     ) -> None:
         self.wishes = wishes
         self.remote = remote
         self.policy = policy
         self.proceed = proceed
         self.detail = detail
+        self.watch = watch
         self.result = Result()
+        self._began = time.time()
+        self._entered = 0.0  # since when the latest batch serves
+        self._latest: tuple[str, ...] = ()  # that batch
         self.before = self._seen(())
         self.world = self._seen(())  # as seen, and with what is carried over assumed
         self._tell = tell
@@ -286,12 +312,14 @@ class _Run:
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return
-        if self.round(batch.work):
-            self.recover(batch.members)
+        if self.round(batch.work) or self._crossed():
+            self.recover((*self._latest, *batch.members))
             return
-        if batch.after:
+        if batch.after or self.watch:
             if self.round(batch.enter) or self.round(batch.after):
                 self.recover(batch.members)
+                return
+            self._look_after(batch.members)
             return
         self._carried = batch.enter
         for steps in batch.enter.values():
@@ -302,11 +330,63 @@ class _Run:
         """Do what was carried over, and on the same hosts, in the same calls, what follows. Whether something failed."""
         carried, self._carried = self._carried, {}
         part = {host: (*carried.get(host, ()), *following.get(host, ())) for host in {**carried, **following}}
-        if not self.round(part):
+        if not self.round(part) and not self._crossed():
             return False
         entering = (member for steps in carried.values() for step in steps for member in step.members)
-        self.recover(tuple(dict.fromkeys((*entering, *members))))
+        self.recover(tuple(dict.fromkeys((*self._latest, *entering, *members))))
         return True
+
+    # What clients and hosts show.
+
+    def _look_after(self, members: Sequence[str]) -> None:
+        """Watch the batch that serves now for its time, and take it back if it crosses a limit."""
+        assert self.watch
+        self._latest, self._entered = tuple(members), time.time()
+        if self.watch.seconds >= _LONG:
+            self.tell(f"{', '.join(members)}: watched for {self.watch.seconds:g} s")
+        end = time.monotonic() + self.watch.seconds
+        while not self._crossed():
+            left = end - time.monotonic()
+            if left <= 0:
+                return
+            self.proceed()
+            time.sleep(min(left, _LOOK))
+            if left <= _LOOK:  # the hosts are asked once, at the end of the time
+                self._look_again(members)
+                if self.result.lost:
+                    break
+        self.recover(members)
+
+    def _look_again(self, members: Sequence[str]) -> None:
+        """What the hosts of the members show now, where that is limited."""
+        hosts = dict.fromkeys(member.partition("/")[0] for member in members)
+        self.remote.together([functools.partial(self._look_at, self.wishes[host]) for host in hosts if self.wishes[host].limits.any])
+
+    def _look_at(self, wish: Wish) -> None:
+        try:
+            state = self.remote.observe(self._marked(wish))
+        except (Lost, Refusal) as error:
+            self._lose(wish.host, error)
+            return
+        with self._lock:
+            self.result.states[wish.host] = state
+            self.world.see(state)
+
+    def _marked(self, wish: Wish) -> Wish:
+        """The wish, with how far the host's logs were read."""
+        seen = self.result.states.get(wish.host)
+        return replace(wish, limits=replace(wish.limits, marks=seen.marks)) if seen and seen.marks else wish
+
+    def _crossed(self) -> bool:
+        """Whether a limit is crossed; the latest batch has failed then."""
+        found = self.watch.crossed(self.result.states, self._began, self._entered) if self.watch else []
+        for crossing in found[:1]:
+            for member in self._latest or ("",):
+                failure = Failure(member, "watch", crossing.expected, crossing.seen, (), crossing.host or member.partition("/")[0])
+                self.result.failures.append(failure)
+                self.tell(failure)
+            self._spread = False
+        return bool(found)
 
     # Out, for maintenance.
 
@@ -356,7 +436,7 @@ class _Run:
                 now, later = _in_one_place(host, left)
                 here = now[0].host == host
                 asked = time.time()
-                answer = self.remote.walk(wish, [self._informed(step) for step in now]) if here else self.remote.elsewhere(wish, now[0])
+                answer = self.remote.walk(self._marked(wish), [self._informed(step) for step in now]) if here else self.remote.elsewhere(wish, now[0])
                 if answer.state:
                     ahead = _clocks.apart(asked, answer.state.time, time.time())
                     answer = replace(answer, events=_clocks.by_ours(answer.events, ahead))
@@ -373,14 +453,17 @@ class _Run:
                 in_work = waiting.members[0] if begun and len(waiting.members) == 1 and waiting.members[0].startswith(f"{host}/") else ""
                 left = [replace(waiting, out_of=()), *left[number + 1 :]]
         except (Lost, Refusal) as error:
-            with self._lock:
-                self.result.lost[host] = str(error)
-                self.result.changed = True  # it may have done some of it
-                self._spread = False
-            self.tell(f"{host}: {error}")
+            self._lose(host, error)
         finally:
             with self._lock:
                 self.result.walks[host] = round(self.result.walks.get(host, 0.0) + time.monotonic() - began, 3)
+
+    def _lose(self, host: str, error: Exception) -> None:
+        with self._lock:
+            self.result.lost[host] = str(error)
+            self.result.changed = True  # it may have done some of it
+            self._spread = False
+        self.tell(f"{host}: {error}")
 
     def _informed(self, step: Step) -> Step:
         """The step with what other hosts have said, which its own host cannot see.

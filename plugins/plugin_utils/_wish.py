@@ -17,6 +17,7 @@ from typing import Any
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._config_checks import Check
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Health,
+    HostLimits,
     Member,
     Nginx,
     Program,
@@ -26,7 +27,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _paths, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _paths, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -59,6 +60,7 @@ class Rollout:
     rollback_to: str = ""
     workers_absent: dict[str, str] = field(default_factory=dict)
     report_dir: str = ""
+    limits: _judgement.Limits = field(default_factory=_judgement.Limits)
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def resolve(
         fleet=shape.hosts if any(job.scope == "fleet" for job in jobs) else (),
         keep_releases=values["keep_releases"],
         layout=layout,
+        limits=HostLimits() if fleet else _judgement.of_host(values, problems),
     )
     return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks, configuration)
 
@@ -191,9 +194,15 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         f"bluegreen_report_dir is {show(values['report_dir'])}; an absolute path on the controller is expected.",
     )
     problems.unless(texts, "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected.")
-    given_up = dict(values["workers_absent"])
     return Rollout(
-        texts or ("1",), values["on_failure"], values["max_unreachable"], values["lock_timeout"], values["rollback_to"], given_up, values["report_dir"]
+        serial=texts or ("1",),
+        on_failure=values["on_failure"],
+        max_unreachable=values["max_unreachable"],
+        lock_timeout=values["lock_timeout"],
+        rollback_to=values["rollback_to"],
+        workers_absent=dict(values["workers_absent"]),
+        report_dir=values["report_dir"],
+        limits=_judgement.read(values, problems),
     )
 
 
