@@ -136,7 +136,7 @@ def table(states: Mapping[str, HostState], wishes: Mapping[str, Wish], lost: Map
 
 def failure_text(failure: Failure) -> str:
     """A failure for the person on call: what, where, expected, seen, the program's last words."""
-    who = failure.member or failure.host
+    who = failure.member or failure.host or "the run"
     where = f" on {failure.host}" if failure.host and not who.startswith(failure.host) else ""
     lines = [f"{who} failed at {failure.step}{where}: expected: {failure.expected}; seen: {failure.seen}"]
     if failure.log:

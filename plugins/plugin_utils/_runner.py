@@ -307,13 +307,16 @@ class _Run:
     def _do(self, batch: _planner.Batch) -> None:
         for step in batch.steps:
             self.detail(f"{step.member} on {step.host}: {step.name}")
+        if self._crossed(()):
+            self.recover(self._latest)
+            return
         self.result.batches.append(tuple(batch.members))
         self.tell(Turn(tuple(batch.members), len(self.result.batches), max(len(self.result.batches), self._foreseen)))
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return
-        if self.round(batch.work) or self._crossed():
-            self.recover((*self._latest, *batch.members))
+        if self.round(batch.work) or self._crossed(batch.members):
+            self.recover((*self._failed(self._latest), *batch.members))
             return
         if batch.after or self.watch:
             if self.round(batch.enter) or self.round(batch.after):
@@ -330,10 +333,10 @@ class _Run:
         """Do what was carried over, and on the same hosts, in the same calls, what follows. Whether something failed."""
         carried, self._carried = self._carried, {}
         part = {host: (*carried.get(host, ()), *following.get(host, ())) for host in {**carried, **following}}
-        if not self.round(part) and not self._crossed():
+        if not self.round(part) and not self._crossed(members):
             return False
         entering = (member for steps in carried.values() for step in steps for member in step.members)
-        self.recover(tuple(dict.fromkeys((*self._latest, *entering, *members))))
+        self.recover(tuple(dict.fromkeys((*self._failed(self._latest), *entering, *members))))
         return True
 
     # What clients and hosts show.
@@ -345,7 +348,7 @@ class _Run:
         if self.watch.seconds >= _LONG:
             self.tell(f"{', '.join(members)}: watched for {self.watch.seconds:g} s")
         end = time.monotonic() + self.watch.seconds
-        while not self._crossed():
+        while not self._crossed(members):
             left = end - time.monotonic()
             if left <= 0:
                 return
@@ -377,11 +380,11 @@ class _Run:
         seen = self.result.states.get(wish.host)
         return replace(wish, limits=replace(wish.limits, marks=seen.marks)) if seen and seen.marks else wish
 
-    def _crossed(self) -> bool:
-        """Whether a limit is crossed; the latest batch has failed then."""
+    def _crossed(self, members: Sequence[str]) -> bool:
+        """Whether a limit is crossed; those of ``members`` that this run has worked on have failed then, else the batch before."""
         found = self.watch.crossed(self.result.states, self._began, self._entered) if self.watch else []
         for crossing in found[:1]:
-            for member in self._latest or ("",):
+            for member in [member for member in members if member in self._worked_on] or self._latest or ("",):
                 failure = Failure(member, "watch", crossing.expected, crossing.seen, (), crossing.host or member.partition("/")[0])
                 self.result.failures.append(failure)
                 self.tell(failure)
