@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _lease, _remote, _runner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _ending, _fleet, _journal, _lease, _remote, _runner, _task, _watching
 
 
 class ActionModule(ActionBase):
@@ -46,6 +46,8 @@ class ActionModule(ActionBase):
             return {**result, "failed": True, "msg": str(error)}
         result |= _report(done)
         result["seconds"] = round(time.monotonic() - began, 3)
+        if not self._task.check_mode:
+            self._display.display("\n".join(_ending.table(done, fleet.wishes)))
         if not done.ok and not self._task.check_mode:
             message = _runner.message(done, fleet.wishes)
             self._display.display(message)
@@ -71,7 +73,8 @@ class ActionModule(ActionBase):
         policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            return _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v)
+            watch = _watching.of(fleet.rollout.limits, wishes, None)
+            return _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v, watch)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
