@@ -19,6 +19,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive,
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import known_path, releases
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _journal, _render, _source, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._plain import plain
 
 _UNTOUCHED = "Nothing that serves was touched."
 
@@ -122,7 +123,7 @@ class ActionModule(ActionBase):
 
     def _call(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = self._execute_module("hotswap.bluegreen.stage", arguments, task_vars=variables)
-        return {**answer, "msg": f"{answer.get('msg')}\n{_UNTOUCHED}"} if answer.get("failed") else answer
+        return {**answer, "msg": plain(f"{answer.get('msg')}\n{_UNTOUCHED}")} if answer.get("failed") else answer
 
     def _locate(self, source: _wish.Source) -> _Found:
         """What is to be staged. :class:`Refusal` if the controller does not have it, or it is not as announced."""

@@ -48,10 +48,10 @@ class ActionModule(ActionBase):
         result["seconds"] = round(time.monotonic() - began, 3)
         if not self._task.check_mode:
             self._display.display("\n".join(_ending.table(done, fleet.wishes)))
-        if not done.ok and not self._task.check_mode:
-            message = _runner.message(done, fleet.wishes)
-            self._display.display(message)
-            result |= {"failed": not later, "msg": message, "booked": _runner.booked(done)}
+            if not done.ok:
+                message = _runner.message(done, fleet.wishes)
+                self._display.display(message)
+                result |= {"failed": not later, "msg": message, "booked": _runner.booked(done)}
         if later:
             result["ansible_facts"] = {
                 "bluegreen_verdict": result.get("booked", {}),

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -21,6 +22,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Refusal, Step, Wish, dump, load
 
 from . import _hostvars, _reach
+from ._plain import plain
 from ._runner import Abandoned, Answer, Lost
 
 T = TypeVar("T")
@@ -44,21 +46,23 @@ class Hosts:
 
     def module(self, host: str, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The result of ``hotswap.bluegreen.<name>`` on ``host``. :class:`Lost` without an answer, :class:`Refusal` if it fails."""
+        began = time.monotonic()
         try:
             action, variables = self._of(host)
             result: dict[str, Any] = action._execute_module(f"hotswap.bluegreen.{name}", dict(arguments), task_vars=variables)
         except AnsibleConnectionFailure as error:
-            raise Lost(f"{host} does not answer: {error}") from error
+            raise Lost(plain(f"{host} does not answer: {error}")) from error
         except AnsibleError as error:  # the connection or become could not be made: nothing was run there
-            raise Lost(f"{host} cannot be worked on: {error}") from error
+            raise Lost(plain(f"{host} cannot be worked on: {error}")) from error
         with contextlib.suppress(AnsibleError):  # what the module said is known; without pipelining, it has left a directory
             action.cleanup(force=True)
+        self._action._display.vv(f"{host}: called {name}{_of_what(arguments)}, {time.monotonic() - began:.2f} s")
         if result.get("lock_lost"):
-            raise Abandoned(f"{host}: {result.get('msg')}")
+            raise Abandoned(plain(f"{host}: {result.get('msg')}"))
         if result.get("unreachable"):
-            raise Lost(f"{host} does not answer: {result.get('msg', 'unreachable')}")
+            raise Lost(plain(f"{host} does not answer: {result.get('msg', 'unreachable')}"))
         if result.get("failed"):
-            raise Refusal(f"{host}: {_words(result)}")
+            raise Refusal(plain(f"{host}: {_words(result)}"))
         return result
 
     def observe(self, wish: Wish) -> HostState:
@@ -77,19 +81,14 @@ class Hosts:
         assert hook is not None  # what brought us here
         if step.host == _hooks.CONTROLLER:
             event, waiting, failure = _hooks.once(step, step.host, _hooks.anywhere(hook, told, cwd=self._action._loader.get_basedir()))
-            return Answer(None, (event,), waiting, failure)
+            return _answer(None, [event], waiting, failure)
         own = dump(wish) if step.host == wish.host else {}
         arguments = {"step": dump(step), "wish": own, "told": told, "token": self._token, "keeps_lease": self._keeps(step.host)}
         try:
             found = self.module(step.host, "hook", arguments)
         except (Lost, Refusal) as error:
             return self._not_run(step, hook, str(error))
-        return Answer(
-            None,
-            (load(Event, found["event"]),),
-            load(Step, found["waiting"]) if found["waiting"] else None,
-            load(Failure, found["failure"]) if found["failure"] else None,
-        )
+        return _heard(None, {**found, "events": [found["event"]]})
 
     def _not_run(self, step: Step, hook: Hook, why: str) -> Answer:
         """The hook could not be run at all."""
@@ -137,12 +136,7 @@ class Hosts:
             "keeps_lease": self._keeps(wish.host),
         }
         result = self.module(wish.host, "steps", arguments)
-        return Answer(
-            state=load(HostState, result["state"]),
-            events=tuple(load(Event, event) for event in result["events"]),
-            waiting=load(Step, result["waiting"]) if result["waiting"] else None,
-            failure=load(Failure, result["failure"]) if result["failure"] else None,
-        )
+        return _heard(load(HostState, result["state"]), result)
 
     def _of(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
         with self._loading:
@@ -153,6 +147,26 @@ class Hosts:
     def _make(self, host: str) -> tuple[ActionBase, dict[str, Any]]:
         variables = _hostvars.of(self._action, self._task_vars, host)
         return _reach.action_on(host, self._action, variables), variables
+
+
+def _of_what(arguments: Mapping[str, Any]) -> str:
+    """What a call was for, for who reads the calls: its steps, or its state."""
+    steps = [step["name"] for step in arguments.get("steps", ())]
+    return f" ({', '.join(steps) or arguments['state']})" if steps or isinstance(arguments.get("state"), str) else ""
+
+
+def _heard(state: HostState | None, result: Mapping[str, Any]) -> Answer:
+    """A module's result as the answer to a call."""
+    waiting, failure = (load(kind, result[name]) if result[name] else None for kind, name in ((Step, "waiting"), (Failure, "failure")))
+    return _answer(state, [load(Event, event) for event in result["events"]], waiting, failure)
+
+
+def _answer(state: HostState | None, events: Sequence[Event], waiting: Step | None, failure: Failure | None) -> Answer:
+    """An answer, with what programs said made fit to be shown: in lines, in messages, and in results of tasks."""
+    told = tuple(replace(event, detail=plain(event.detail)) for event in events)
+    if failure:
+        failure = replace(failure, seen=plain(failure.seen), expected=plain(failure.expected), log=tuple(map(plain, failure.log)))
+    return Answer(state, told, waiting, failure)
 
 
 def _words(result: Mapping[str, Any]) -> str:

@@ -16,11 +16,12 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Ev
 
 @dataclass(frozen=True)
 class Turn:
-    """The walk comes to its next batch: these members, the ``number``-th batch of (as far as it was foreseen) ``of``."""
+    """The walk comes to its next batch: these members, the ``number``-th batch of (as far as it was foreseen) ``of``, and its ``steps``."""
 
     members: tuple[str, ...]
     number: int
     of: int
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)

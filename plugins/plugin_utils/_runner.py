@@ -311,7 +311,8 @@ class _Run:
             self.recover(self._latest)
             return
         self.result.batches.append(tuple(batch.members))
-        self.tell(Turn(tuple(batch.members), len(self.result.batches), max(len(self.result.batches), self._foreseen)))
+        number = len(self.result.batches)
+        self.tell(Turn(tuple(batch.members), number, max(number, self._foreseen), tuple(batch.steps)))
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return

@@ -13,6 +13,8 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._history import 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._info import NOT_SEEN
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Wish, dump, load
 
+from ._plain import columns
+
 Seen = Mapping[str, Mapping[str, Any]]  # by host, what its module release_info answered
 
 _SHOWN = 10  # lines of the history in the table
@@ -116,13 +118,13 @@ def table(found: Mapping[str, Any]) -> list[str]:
     """The picture as lines for a terminal."""
     lines = [f"{found['service']}: {_headline(found)}", ""]
     head = ("  MEMBER", "PORT", "STATE", "SERVED BY", "RELEASE", "SINCE", "HEALTH", "CONN", "PID", "PREVIOUS")
-    lines += _columns([head, *(_cells(row) for row in found["members"])])
+    lines += columns([head, *(_cells(row) for row in found["members"])])
     if found["workers"]:
         rows = [
             (row["id"], f"{row['host']}/{row['slot']}".rstrip("/"), row["scope"] or "not wished", row["state"], row["release"] or "-", str(row["pid"] or "-"))
             for row in found["workers"]
         ]
-        lines += ["", *_columns([("WORKER", "ON", "SCOPE", "STATE", "RELEASE", "PID"), *rows])]
+        lines += ["", *columns([("WORKER", "ON", "SCOPE", "STATE", "RELEASE", "PID"), *rows])]
     lines += ["", "not as it should be:", *(f"  {text}" for text in found["drift"])] if found["drift"] else ["", "everything is as it should be"]
     lines += ["", f"lock: {found['lock'] or 'nobody holds it'}", "releases on disk, the oldest first:"]
     lines += [f"  {line}" for line in _releases(found["releases"])]
@@ -149,11 +151,6 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         str(row["pid"] or "-"),
         row["previous"] or "-",
     )
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _releases(by_host: Mapping[str, Mapping[str, Any]]) -> list[str]:

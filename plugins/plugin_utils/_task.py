@@ -101,12 +101,15 @@ def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
 
 def teller(action: ActionBase, task_vars: Mapping[str, Any]) -> Tell:
     """What the runner tells, as lines on the terminal and in the run's journal."""
-    lines, journal = _progress.Lines(), _journal.of(task_vars)
+    lines, journal = _progress.Lines(planned=bool(action._task.check_mode)), _journal.of(task_vars)
 
     def tell(item: Any) -> None:
         journal.tell(item)
         for line in lines(item):
-            action._display.display(line)
+            if line.level:
+                action._display.v(line.text)
+            else:
+                action._display.display(line.text, color=line.color or None)
 
     return tell
 

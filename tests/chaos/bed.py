@@ -82,6 +82,7 @@ class ChaosBed:
             str(self.folder / "inventory.json"),
             "-f",
             "10",
+            "-v",  # a line as a step begins, too
             f"hotswap.bluegreen.{playbook}",
             *words,
         ]
