@@ -86,7 +86,7 @@ class Scene:
         """A playbook under way, with these extra variables."""
         name = playbook if playbook.endswith(".yml") else f"hotswap.bluegreen.{playbook}"
         sources = [word for path in self._inventory for word in ("-i", str(path))]
-        command = [str(Path(PYTHON).parent / "ansible-playbook"), *sources, "-v", "-f", "10", name, *words, "-e", json.dumps(variables)]
+        command = [str(Path(PYTHON).parent / "ansible-playbook"), *sources, "-f", "10", name, *words, "-e", json.dumps(variables)]
         settings = environment(ANSIBLE_PIPELINING="True", ANSIBLE_HOME=str(self.folder / "ansible"))
         play = Play(playbook, command, self.folder, settings, moment, threading.Event())
         self._plays.append(play)

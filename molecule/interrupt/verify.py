@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 def _begin(scene: Scene, release: str, line: str, seconds: float = 0.0, **more: object) -> Play:
     """A release that is under way, at its moment."""
-    play = scene.start_release(release, moment=lambda text: line in text, **more)
+    play = scene.start_release(release, "-v", moment=lambda text: line in text, **more)
     scene.reach(play)
     time.sleep(seconds)  # the moment is so long after its line
     return play

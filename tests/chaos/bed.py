@@ -82,7 +82,6 @@ class ChaosBed:
             str(self.folder / "inventory.json"),
             "-f",
             "10",
-            "-v",  # a line as a step begins, too
             f"hotswap.bluegreen.{playbook}",
             *words,
         ]
@@ -91,7 +90,7 @@ class ChaosBed:
         return play
 
     def release(self, release: str, *words: str, moment: Callable[[str], bool] = lambda _line: False) -> Play:
-        return self.play("release", "-e", f"bluegreen_release={release}", *words, moment=moment)
+        return self.play("release", "-v", "-e", f"bluegreen_release={release}", *words, moment=moment)  # -v has a line as a step begins, too
 
     def on(self, host: str, *words: str) -> Any:
         """What our script says on a host."""
