@@ -95,7 +95,7 @@ def test_a_way_back_that_fails_ends_there_and_says_what_runs_where(scene: Scene)
 @pytest.mark.full
 def test_a_balancer_that_is_lost_on_the_way_keeps_every_member_running_that_it_may_serve(scene: Scene) -> None:
     old, balancer = scene.everywhere_the_same(), scene.fleet["lb2"]
-    play = scene.start_release("v7", moment=lambda line: "app1/green  stop" in line)
+    play = scene.start_release("v7", "-v", moment=lambda line: "app1/green  stop" in line)
     try:
         scene.reach(play)
         balancer.disconnect()
