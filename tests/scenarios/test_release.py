@@ -185,7 +185,7 @@ def test_a_change_of_the_program_file_waits_for_the_swap(bed: beds.Bed) -> None:
 
 
 def start(bed: beds.Bed, name: str, **extra: Any) -> subprocess.Popen[str]:
-    command = bed.command("hotswap.bluegreen.release", **{f"{key}": value for key, value in {"release": name, **RELEASE, **extra}.items()})
+    command = bed.command("hotswap.bluegreen.release", "-v", **{f"{key}": value for key, value in {"release": name, **RELEASE, **extra}.items()})
     return subprocess.Popen(
         command,
         cwd=bed.path,
