@@ -38,6 +38,14 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
          "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],
         ["service"],
     ),
+    "monitoring": (
+        "Export the metrics of a service for Prometheus",
+        "Installs what writes a file for node_exporter each minute and at the end of each release, on the hosts of the service and its balancers.",
+        ["service", "group", *PLACE, "root", "slots", "adopt", "health_request_headers", "health_port", "health_timeout",
+         "nginx_config", "nginx_state_dir", "nginx_conf_dir", "nginx_pid_file", "supervisor_config", "supervisor_socket", "supervisor_program_dir", "cron_dir",
+         "monitoring_state", "monitoring_by", "monitoring_textfile_dir"],
+        ["service"],
+    ),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, Tuple
 
-from . import _files, _maintenance, _nginx, _pools, _site
+from . import _files, _maintenance, _nginx, _pools, _site, _syslog
 from ._model import Member, Nginx, Refusal, Wish, dump
 
 _RELOAD_PATIENCE = 10.0  # seconds; the master retries a port in use for 2.5 s and queues further signals
@@ -191,13 +191,39 @@ def _put_in_place(wish: Wish, before: Dict[str, str], after: Dict[str, str], run
             raise Refusal(f"nginx: refuses the new configuration, the old one was put back: {wrong}")
         if not running:
             return False
-        old = _nginx.workers(wish.nginx)
-        _reload(wish.nginx)
-        _wait_until_served(wish, after, old, since, clock)
+        _reloaded(wish, after, since, clock)
     except BaseException:
         restore()
         raise
     return True
+
+
+def _reloaded(wish: Wish, files: Dict[str, str], since: int, clock: Callable[[], float]) -> None:
+    """Reload and wait; counted, and told in syslog, however it ends."""
+    old, began, result = _nginx.workers(wish.nginx), clock(), "failed"
+    _count_reload(wish)
+    try:
+        _reload(wish.nginx)
+        _wait_until_served(wish, files, old, since, clock)
+        result = "ok"
+    finally:
+        severity = _syslog.INFO if result == "ok" else _syslog.WARNING
+        _syslog.send(_syslog.line("reload", service=wish.service, host=wish.host, result=result, seconds=clock() - began), severity)
+
+
+def reloads(wish: Wish) -> int:
+    """How often we have reloaded this balancer's nginx for the service."""
+    text = (_files.read(_reloads_path(wish)) or "").strip()
+    return int(text) if text.isdigit() else 0
+
+
+def _reloads_path(wish: Wish) -> str:
+    return f"{_site.state_dir(wish)}/.reloads"
+
+
+def _count_reload(wish: Wish) -> None:
+    with contextlib.suppress(Refusal):  # a counter that cannot be written ends nothing
+        _files.write(_reloads_path(wish), f"{reloads(wish) + 1}\n", 0o644)
 
 
 def _wait_until_served(wish: Wish, after: Dict[str, str], old: Tuple[int, ...], since: int, clock: Callable[[], float]) -> None:

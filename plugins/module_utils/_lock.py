@@ -122,6 +122,11 @@ def _renewed(lease: Lease, now: float, seconds: float) -> Lease:
     return replace(lease, since=min(lease.since, now), until=now + seconds, touched=now)
 
 
+def is_kept(folder: str) -> bool:
+    """Whether a lock of the service was ever kept here."""
+    return os.path.exists(_path(folder))
+
+
 def holder(folder: str, clock: Clock = time.time) -> Optional[Lease]:
     """The lease in force, or None."""
     lease = _load(folder)

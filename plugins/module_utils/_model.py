@@ -117,6 +117,15 @@ class Supervisor:
 
 
 @dataclass(frozen=True)
+class Monitoring:
+    """The exporter of metrics: ``state`` is present or absent, ``by`` cron or supervisor starts it, ``textfile_dir`` is node_exporter's."""
+
+    state: str = "present"
+    by: str = "cron"
+    textfile_dir: str = "/var/lib/prometheus/node-exporter"
+
+
+@dataclass(frozen=True)
 class Job:
     """A program without a port: a worker, or, with a ``schedule``, an entry of cron. Times in seconds.
 
@@ -255,6 +264,7 @@ class Wish:
     cron_dir: str = "/etc/cron.d"
     fleet: Tuple[str, ...] = ()
     layout: Layout = field(default_factory=Layout)
+    monitoring: Monitoring = field(default_factory=Monitoring)
     limits: HostLimits = field(default_factory=HostLimits)
 
     @property
@@ -458,6 +468,7 @@ _PARTS: Dict[str, Any] = {
     "balancer": BalancerState,
     "hook": Hook,
     "layout": Layout,
+    "monitoring": Monitoring,
     "limits": HostLimits,
 }
 

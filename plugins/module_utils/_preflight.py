@@ -13,8 +13,10 @@ from typing import Dict, FrozenSet, List, Sequence, Tuple
 from . import (
     _adopt,
     _config_checks,
+    _exporter,
     _files,
     _hooks,
+    _limits,
     _nginx,
     _observe_slot,
     _processes,
@@ -42,6 +44,8 @@ class Found:
 
 def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check] = ()) -> Found:
     """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files. ``asked`` is what else must answer."""
+    if role == "monitoring":  # it looks at what is there, whatever that is
+        return Found(tuple(_exporter.unfit(wish)), ())
     findings: List[str] = []
     absent: List[str] = []
     user = wish.program.user
@@ -76,7 +80,7 @@ def _warnings(wish: Wish) -> List[str]:
             return _reserves.warnings(wish, {}, 0)
         client = _supervisor.connect(wish.supervisor)
         trees = {member.slot: _processes.tree(_adopt.running(wish, client, member.slot)[1].pid) for member in wish.members}
-        return [*_reserves.warnings(wish, trees, client.pid()), *_adopt.leftovers(wish, client)]
+        return [*_reserves.warnings(wish, trees, client.pid()), *_adopt.leftovers(wish, client), *_limits.doubts(wish.limits)]
     except Refusal:
         return []
 

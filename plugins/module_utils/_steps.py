@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
-from . import _observe
+from . import _account, _observe
 from ._frame import Clock, Failed, Frame, attempt
 from ._model import Event, Failure, HostState, Refusal, Step, Wish
 
@@ -69,13 +69,18 @@ class _Walk:
     def run(self, steps: Sequence[Step]) -> Outcome:
         waiting: Optional[Step] = None
         failure: Optional[Failure] = None
+        done: _account.Done = []
+        before = _account.now_in(self.wish) if steps else {}
         for step in steps:
             if self.events and self.frame.is_over():
                 waiting = step  # not begun: what was done is told first
                 break
             waiting, failure = self._do(step)
+            done.append((step, self.events[-1]))
             if waiting or failure:
                 break
+        if done:
+            _account.note(self.wish, done, failure, before)
         return Outcome(tuple(self.events), _observe.host(self.wish, self.client, self.frame.clock.sleep), waiting, failure)
 
     def _do(self, step: Step) -> Tuple[Optional[Step], Optional[Failure]]:

@@ -79,7 +79,7 @@ problems:
   returned: success
 """
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _adopt, _history, _hold, _module, _release, _retention, _supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _adopt, _exporter, _history, _hold, _module, _release, _retention, _supervisor
 
 
 def work(module):
@@ -93,6 +93,7 @@ def work(module):
     if event and (due or event.get("event") == _history.FAILED):
         _release.remember(wish.root, **event, **_release.commit(wish.root, wish.release))
     gone = _retention.prune(wish, _supervisor.connect(wish.supervisor)) if module.params["prune"] else _retention.Removed()
+    _exporter.refresh(wish)
     problems = [*gone.problems, *(_adopt.leftovers(wish, _supervisor.connect(wish.supervisor)) if wish.adopt else [])]
     return {"changed": bool(gone.releases), "due": due, "removed": list(gone.releases), "problems": problems}
 

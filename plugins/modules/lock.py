@@ -130,7 +130,7 @@ import os
 import time
 from dataclasses import asdict
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _fence, _hold, _lock, _module
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _exporter, _fence, _hold, _lock, _module
 
 
 def work(module):
@@ -160,9 +160,10 @@ def _extended(wanted, _wish, folder):
     return {"lease": asdict(_lock.extend(folder, wanted["token"], wanted["seconds"], wanted["shorten"], wanted["above"]))}
 
 
-def _released(wanted, _wish, folder):
+def _released(wanted, wish, folder):
     if os.path.isdir(folder):
         _lock.release(folder, wanted["token"])
+        _exporter.refresh(wish)
     return {}
 
 

@@ -19,7 +19,7 @@ options:
   role:
     description: Whose required variables must be there, and what the host must have.
     type: str
-    choices: [release, supervisor_program, nginx_upstream]
+    choices: [release, supervisor_program, nginx_upstream, monitoring]
     default: release
   bare:
     description: Whether nginx and supervisor may still be missing, because a later task installs them.
@@ -91,7 +91,7 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
-            "role": {"type": "str", "choices": ["release", "supervisor_program", "nginx_upstream"], "default": "release"},
+            "role": {"type": "str", "choices": ["release", "supervisor_program", "nginx_upstream", "monitoring"], "default": "release"},
             "bare": {"type": "bool", "default": False},
             "gates": {"type": "bool", "default": True},
             "wish": {"type": "dict"},

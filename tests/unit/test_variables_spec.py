@@ -8,15 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _metrics
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology, _values, _variables, _wish
 
 from tools import variables
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("release", "supervisor_program", "nginx_upstream")
+ROLES = ("release", "supervisor_program", "nginx_upstream", "monitoring")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
-OF_PLAYBOOKS = {"packages": "playbooks/install.yml", "unlock_reason": "playbooks/unlock.yml", "status_format": "playbooks/status.yml"}
+OF_PLAYBOOKS = {
+    "packages": "playbooks/install.yml",
+    "monitoring": "playbooks/install.yml",
+    "unlock_reason": "playbooks/unlock.yml",
+    "status_format": "playbooks/status.yml",
+}
 OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml"}
 
 
@@ -62,7 +68,7 @@ def test_the_playbooks_use_what_the_wish_does_not() -> None:
 
 
 def test_no_code_names_a_variable_that_does_not_exist() -> None:
-    known = set(_variables.spec("release")) | _variables.FACTS
+    known = set(_variables.spec("release")) | _variables.FACTS | set(_metrics.METRICS)
     unknown = {}
     for path in sorted((ROOT / "plugins").rglob("*.py")):
         names = {

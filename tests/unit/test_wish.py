@@ -260,7 +260,7 @@ def test_four_variables_are_enough() -> None:
     assert [(member.slot, member.ports, member.backup) for member in wish.members] == [("blue", {"http": 9502}, False), ("green", {"http": 9503}, True)]
 
 
-@pytest.mark.parametrize("role", ["supervisor_program", "nginx_upstream"])
+@pytest.mark.parametrize("role", ["supervisor_program", "nginx_upstream", "monitoring"])
 def test_to_install_the_service_s_name_is_enough(role: str) -> None:
     assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT).wish.release == ""
 
