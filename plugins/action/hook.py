@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
     BYPASS_HOST_LOOP = True
     _VALID_ARGS = frozenset({"at", "verdict"})
 
-    @_journal.recorded("hook")
+    @_journal.recorded("before_release")
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}

@@ -70,10 +70,10 @@ class ActionModule(ActionBase):
         lock = held or _lease.take(self, variables, f"swap of release {fleet.release}", _lease.PATIENCE)
         left_out = lock.get("left_out", {})
         wishes = [wish for wish in fleet.wishes if wish.host not in left_out]
-        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure)
+        watch = _watching.of(fleet.rollout.limits, wishes, None)
+        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=watch is not None)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            watch = _watching.of(fleet.rollout.limits, wishes, None)
             return _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v, watch)
         finally:
             if not held or held.get("until") == "swap":
@@ -88,7 +88,8 @@ class ActionModule(ActionBase):
                 self._display.display(f"{wish.host}: not known before hotswap.bluegreen.install: {text}")
             waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
             states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
-        done = _runner.preview(fleet.wishes, states, _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure))
+        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=_watching.of(fleet.rollout.limits, fleet.wishes, None) is not None)
+        done = _runner.preview(fleet.wishes, states, policy)
         tell = _task.teller(self, variables)
         for step in done.planned:
             tell(step)

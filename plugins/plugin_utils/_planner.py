@@ -103,8 +103,10 @@ def batches(wishes: Sequence[Wish], serial: Sequence[str]) -> tuple[tuple[str, .
     return tuple(batch for batch in found if len(batch) > 1)
 
 
-def course(world: World, serial: Sequence[str]) -> Iterator[Batch | Blocked | Fallen]:
+def course(world: World, serial: Sequence[str], apart: bool = False) -> Iterator[Batch | Blocked | Fallen]:
     """Batch after batch, until all is as wished. Who asks for the next one has done, or assumed in ``world``, the one before.
+
+    ``apart``: no host does more than one member in a batch.
 
     After :class:`Blocked` or :class:`Fallen`, asking again makes sense only if the world has changed.
     """
@@ -112,18 +114,18 @@ def course(world: World, serial: Sequence[str]) -> Iterator[Batch | Blocked | Fa
     width = widths(serial, sum(bool(wish.members) for wish in world.wishes.values()))
     walked: set[str] = set()
     while now := list(itertools.islice(hosts, next(width))):
-        while not isinstance(decision := plan(world, now), Done):
+        while not isinstance(decision := plan(world, now, apart), Done):
             again = walked.intersection(decision.members) if isinstance(decision, Batch) else ()
             if isinstance(decision, Batch) and not again:
                 walked.update(decision.members)
             yield Fallen(min(again)) if again else decision
 
 
-def plan(world: World, hosts: Iterable[str]) -> Batch | Blocked | Done:
+def plan(world: World, hosts: Iterable[str], apart: bool = False) -> Batch | Blocked | Done:
     """The next members of ``hosts`` with their steps, :class:`Done`, or why nothing can be done.
 
     One member of each host at a time: what does not serve first, then a host's standby before its primary. A host
-    that is the only balancer of its members needs nobody else: all of its members come in one.
+    that is the only balancer of its members needs nobody else: all of its members come in one, unless they shall be ``apart``.
     """
     wishes = [world.wishes[host] for host in hosts if host in world]
     first = [target for target in (_next(wish, world) for wish in wishes) if target]
@@ -133,8 +135,8 @@ def plan(world: World, hosts: Iterable[str]) -> Batch | Blocked | Done:
     fitting, why = _fitting(urgent, world)
     if not fitting:
         return why
-    chains = {target.wish.host: _chain(target, world) for target in fitting if not target.wish.others}
-    batch = make([target for target in fitting if target.wish.others], world)
+    chains = {target.wish.host: _chain(target, world) for target in fitting if not target.wish.others and not apart}
+    batch = make([target for target in fitting if target.wish.host not in chains], world)
     chained = tuple(dict.fromkeys(step.members[0] for steps in chains.values() for step in steps if step.name == "check"))
     return replace(batch, members=(*batch.members, *chained), work={**batch.work, **chains})
 

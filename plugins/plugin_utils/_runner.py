@@ -90,11 +90,13 @@ class Policy:
     """How a run goes through the fleet: hosts in a batch, and what becomes of the others when a member fails (stop, host, fleet).
 
     ``chosen`` are the only members that it is about, in maintenance or not; by default it is about all that are not.
+    ``apart``: a host does one member, and is looked at, before it does the next.
     """
 
     serial: tuple[str, ...] = ("1",)
     on_failure: str = "stop"
     chosen: frozenset[str] = frozenset()
+    apart: bool = False
 
 
 class Watch(Protocol):
@@ -117,7 +119,7 @@ def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Pol
     result = Result(states=dict(states), began=dict(states))
     result.blocked = _nobody(world)
     steps: list[Step] = []
-    for decision in _planner.course(world, policy.serial):
+    for decision in _planner.course(world, policy.serial, policy.apart):
         if not isinstance(decision, _planner.Batch):
             _end(result, decision, world)
             break
@@ -281,7 +283,7 @@ class _Run:
                 self.tell(f"{member}: {left_alone(self.result.states, member)}")
         if self._declare():
             return
-        for decision in _planner.course(self.world, self.policy.serial):
+        for decision in _planner.course(self.world, self.policy.serial, self.policy.apart):
             if isinstance(decision, _planner.Batch):
                 self._do(decision)
             elif self._carried:  # what is assumed must come true before anybody is blamed

@@ -55,7 +55,7 @@ def run(there: Fleet, at: int, on_failure: str = "stop", serial: tuple[str, ...]
     there.width = len(there.wishes)
     there.begin()
     tell = told.append if told is not None else lambda _item: None
-    return _runner.swap(there.wishes, there, tell, _runner.Policy(serial, on_failure), watch=Clients(there, at))
+    return _runner.swap(there.wishes, there, tell, _runner.Policy(serial, on_failure, apart=True), watch=Clients(there, at))
 
 
 def test_the_member_that_was_swapped_last_is_at_fault_and_goes_back() -> None:

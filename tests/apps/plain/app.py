@@ -1,4 +1,4 @@
-"""A small service for the scenarios: tells its release and slot; ADDRESS is where it listens, BOOT_SECONDS delays its start, CRASH ends it."""
+"""A small service for the scenarios: tells its release and slot; ADDRESS is where it listens, BOOT_SECONDS delays its start, CRASH ends it, COMPLAINTS is a log for its errors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if "COMPLAINTS" in os.environ:
+            with open(os.environ["COMPLAINTS"], "a", encoding="utf-8") as log:
+                log.write(f"ERROR in {os.environ.get('BLUEGREEN_RELEASE')}: no price list\n")
         names = {"release": "BLUEGREEN_RELEASE", "slot": "BLUEGREEN_SLOT", "word": "WORD"}
         body = json.dumps({key: os.environ.get(name) for key, name in names.items()}).encode()
         self.send_response(200)
