@@ -9,9 +9,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _moments, _planner, _remote, _task
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost, by_host
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _moments, _remote, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
 class ActionModule(ActionBase):
@@ -40,7 +39,7 @@ class ActionModule(ActionBase):
             bare = any(_task.unknown(variables, wish.host) for wish in here)  # in check mode, before the first installation
             remote = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
             states = {} if bare else remote.all([wish.host for wish in here], lambda host: remote.observe(fleet.of(host)))
-            if states and isinstance(_planner.plan(World(by_host(here), states.values()), states), _planner.Done):
+            if states and _moments.settled(here, states):
                 return {**result, "skipped": True, "skip_reason": "every member is as wished"}
             if self._task.check_mode:
                 return {**result, "changed": True, "msg": f"would run bluegreen_{at}"}

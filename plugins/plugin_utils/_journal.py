@@ -49,6 +49,12 @@ class Journal:
             finally:
                 os.close(file)
 
+    def lines(self) -> list[dict[str, Any]]:
+        """What was written so far."""
+        with contextlib.suppress(OSError):
+            return read(self.folder) if self.folder else []
+        return []
+
     def tell(self, item: Event | Step | Turn | Looked | Returned | Failure | str) -> None:
         """What the runner tells. That a step begins is not written: its event has the time."""
         if isinstance(item, str):

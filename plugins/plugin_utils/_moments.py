@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Step, Wish
 
-from ._result import failure_text
+from . import _planner
+from ._result import by_host, failure_text
 from ._runner import Remote, Tell
+from ._world import World
 
 
 @dataclass
@@ -76,6 +78,11 @@ def previous(state: HostState, release: str) -> str:
     if slot is None:
         return ""
     return (slot.current if slot.current != release else slot.previous) or ""
+
+
+def settled(wishes: Sequence[Wish], states: Mapping[str, HostState]) -> bool:
+    """Whether every member is as wished already, as the hosts were seen; ``wishes`` are those of the run, its balancers among them."""
+    return isinstance(_planner.plan(World(by_host(wishes), states.values()), states), _planner.Done)
 
 
 def any_at(moment: str, wishes: Sequence[Wish]) -> bool:

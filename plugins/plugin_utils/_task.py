@@ -93,6 +93,18 @@ def _at_the_end(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     return next((dict(seen) for seen in found if seen and seen["token"] == token), {})
 
 
+def reached_the_end(task_vars: Mapping[str, Any]) -> bool:
+    """Whether the swap of this run came to an end, a good or a bad one."""
+    return bool(_at_the_end(task_vars))
+
+
+def told(task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """What this run has told of its beginning: ``at`` (epoch seconds), and whether messages were ``sent``; {} without the task."""
+    token = lock(task_vars).get("token", 0)
+    found = (fact(task_vars, host, "bluegreen_told") for host in task_vars["ansible_play_hosts_all"])
+    return next((dict(one) for one in found if one and one["token"] == token), {})
+
+
 def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
     """Those of the wishes with members that this run works on: without the hosts that could not be told of its lock."""
     gone = lock(task_vars).get("left_out", {})

@@ -33,7 +33,8 @@ def read(name: str, value: Any, option: Mapping[str, Any]) -> tuple[Any, list[st
         found = _READERS[kind](value)
     except Wrong as wrong:
         # What stands in the place of a dictionary or in one may be a secret.
-        return None, [f"{name} is {show(value) if kind not in ('dict', 'list') or not isinstance(value, str) else 'a text'}; {wrong}."]
+        hidden = option.get("no_log") or (kind in ("dict", "list") and isinstance(value, str))
+        return None, [f"{name} is {'not right' if option.get('no_log') else 'a text' if hidden else show(value)}; {wrong}."]
     if "choices" in option and found not in option["choices"]:
         return None, [f"{name} is {show(value)}; one of {', '.join(map(str, option['choices']))} is expected."]
     if isinstance(found, list) and "elements" in option:

@@ -39,6 +39,7 @@ FACTS = frozenset(
         "bluegreen_swapped",
         "bluegreen_returned",
         "bluegreen_report",
+        "bluegreen_told",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's

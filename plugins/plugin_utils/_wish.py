@@ -28,7 +28,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Wish,
 )
 
-from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _paths, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _notify_rules, _paths, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -62,6 +62,7 @@ class Rollout:
     workers_absent: dict[str, str] = field(default_factory=dict)
     report_dir: str = ""
     limits: _judgement.Limits = field(default_factory=_judgement.Limits)
+    notify: tuple[_notify_rules.Target, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,7 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         workers_absent=dict(values["workers_absent"]),
         report_dir=values["report_dir"],
         limits=_judgement.read(values, problems),
+        notify=_notify_rules.read(values, problems),
     )
 
 
