@@ -1,0 +1,219 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start, ask and stop the process of a probe. It has a session and a directory of its own, which is its user's alone.
+
+The process holds the lock of its directory for as long as it lives: that, and no pid, says whether it runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Dict, Iterator, List, Optional
+
+from ._model import Refusal
+
+LIBRARIES = {"http": ("requests", "python3-requests", "requests"), "websocket": ("websocket", "python3-websocket", "websocket-client")}
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+_START = "from bluegreen_probe import _main\n\n_main.main()\n"
+_TAIL = 2000  # bytes of what a process said that ended at once
+
+
+def place(name: str) -> str:
+    """The directory of the probe of this name, which is not made. :class:`Refusal` for a name that cannot be one."""
+    if not _ID.match(name):
+        raise Refusal(f"the probe's id is {name!r}; a letter or digit and up to 63 letters, digits and . _ - are expected.")
+    return f"{tempfile.gettempdir()}/bluegreen-probe-{os.getuid()}/{name}"
+
+
+def missing(types: List[str]) -> List[str]:
+    """The Python libraries that kinds of these types need and this Python lacks: their names for apt and for pip."""
+    from ._probe import _http, _socket
+
+    there = {"http": _http.HAS_LIBRARY, "websocket": _socket.HAS_LIBRARY}
+    return [f"{LIBRARIES[kind][2]} (apt: {LIBRARIES[kind][1]}, pip: {LIBRARIES[kind][2]})" for kind in sorted(set(types)) if not there[kind]]
+
+
+def start(folder: str, settings: str, patience: float) -> Dict[str, Any]:
+    """Start a probe with the settings that :func:`_kinds.dumps` wrote; what it found when it asked each kind once.
+
+    ``down`` is what was wrong by the kind's name, ``begins`` whether it began all the same. :class:`Refusal` if one runs there already,
+    or if it does not begin within ``patience`` seconds.
+    """
+    lock = _lock(folder)
+    if lock is None:
+        raise Refusal(f"a probe runs already with the id {os.path.basename(folder)}: stop it first, or choose another id.")
+    try:
+        _clear(folder)
+        process = _run(folder, lock, settings)
+    finally:
+        os.close(lock)
+    end = time.monotonic() + patience
+    while True:
+        ended = process.poll() is not None
+        first = _read(f"{folder}/first.json")
+        if first:
+            if not first["begins"]:
+                process.wait()
+                _forget(folder)
+            return first
+        if ended or time.monotonic() > end:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+            said = _said(folder)
+            _forget(folder)
+            raise Refusal(f"the probe's process {'ended' if ended else f'did not begin within {patience:g} s'}: {said or 'without a word'}")
+        time.sleep(0.02)
+
+
+def look(folder: str) -> Dict[str, Any]:
+    """``running``, and the ``result`` so far or the last one; {} where there was no probe."""
+    running = is_running(folder)
+    return {"running": running, "result": _result(folder, running)}
+
+
+def stop(folder: str, patience: float) -> Dict[str, Any]:
+    """End the probe and forget it; as :func:`look`. What is under way ends with its answer or in its time, for at most ``patience`` seconds."""
+    end, told = time.monotonic() + patience, False
+    while is_running(folder):
+        pid = _read(f"{folder}/pid.json").get("pid")
+        if pid and (not told or time.monotonic() > end):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL if told else signal.SIGTERM)
+            told, end = True, end + (5 if told else 0)
+        time.sleep(0.02)
+    result = _result(folder, False)
+    _forget(folder)
+    return {"running": False, "result": result}
+
+
+def is_running(folder: str) -> bool:
+    """Whether the probe's process lives."""
+    try:
+        handle = os.open(f"{folder}/lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _result(folder: str, running: bool) -> Dict[str, Any]:
+    result = _read(f"{folder}/result.json")
+    if result and not running and "ended_by" not in result:
+        result["ended_by"] = "killed"  # what it counted in its last second is not known
+    return result
+
+
+def _lock(folder: str) -> Optional[int]:
+    """The lock of the directory, which is made; None if a probe has it."""
+    _own(os.path.dirname(folder))
+    while True:
+        _own(folder)
+        try:
+            handle = os.open(f"{folder}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except FileNotFoundError:  # somebody has just forgotten it
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino == os.stat(f"{folder}/lock").st_ino:
+                return handle
+        except BlockingIOError:
+            os.close(handle)
+            return None
+        except FileNotFoundError:
+            pass
+        os.close(handle)
+
+
+def _own(folder: str) -> None:
+    """Make the directory. :class:`Refusal` for one that somebody else has put there: its name can be guessed."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    about = os.lstat(folder)
+    if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or stat.S_IMODE(about.st_mode) & 0o077:
+        raise Refusal(f"{folder} is not a directory of this user's alone; remove it.")
+
+
+def _run(folder: str, lock: int, settings: str) -> subprocess.Popen[bytes]:
+    """The process, with code of its own: what Ansible made of this module is gone when the module ends."""
+    from ._probe import _answer, _http, _kinds, _load, _main, _schedule, _socket, _tally
+
+    os.makedirs(f"{folder}/code/bluegreen_probe", 0o700)
+    for part in (_answer, _http, _kinds, _load, _main, _schedule, _socket, _tally):
+        path = str(part.__file__)
+        with open(f"{folder}/code/bluegreen_probe/{os.path.basename(path)}", "wb") as file:
+            file.write(part.__loader__.get_data(path))  # type: ignore[union-attr]
+    for name, text in (("bluegreen_probe/__init__.py", ""), ("__main__.py", _START)):
+        with open(f"{folder}/code/{name}", "w", encoding="utf-8") as script:
+            script.write(text)
+    with open(f"{folder}/said", "wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-B", f"{folder}/code", folder],
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    with open(f"{folder}/pid.json", "w", encoding="utf-8") as file:
+        json.dump({"pid": process.pid}, file)
+    assert process.stdin is not None  # it is a pipe
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(settings.encode())
+        process.stdin.close()
+    return process
+
+
+def _clear(folder: str) -> None:
+    """What an earlier probe left, but for the lock."""
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+        elif entry.name != "lock":
+            os.unlink(entry.path)
+
+
+def _entries(folder: str) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from list(entries)
+
+
+def _forget(folder: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.dirname(folder))  # if it was the last one
+
+
+def _read(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said(folder: str) -> str:
+    try:
+        with open(f"{folder}/said", "rb") as file:
+            return file.read()[-_TAIL:].decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
