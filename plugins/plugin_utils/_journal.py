@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Refusal, Step, dump
 
-from ._result import Looked, Returned, Turn, members
+from ._result import Looked, Returned, Turn, marks, members
 
 FACT = "bluegreen_report"
 NAME = "journal.jsonl"
@@ -64,7 +64,7 @@ class Journal:
         elif isinstance(item, Event):
             self.write("event", **dump(item))
         elif isinstance(item, Looked):
-            self.write("members", when=item.when, members=members(item.states))
+            self.write("members", when=item.when, members=members(item.states), maintenance=marks(item.states))
         elif isinstance(item, Returned):
             self.write("returned", members=[item.member])
         elif isinstance(item, Failure):

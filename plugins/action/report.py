@@ -1,0 +1,75 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Make a run's journal into ``report.json`` and ``report.html`` beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _journal, _page, _record, _task
+
+
+class ActionModule(ActionBase):
+    """C(hotswap.bluegreen.report): one task for all hosts of the play, on the controller."""
+
+    BYPASS_HOST_LOOP = True
+    _VALID_ARGS = frozenset({"path"})
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = {**super().run(tmp, task_vars), "changed": False}
+        variables = task_vars or {}
+        path = str(self._task.args.get("path") or "")
+        if path:
+            return {**result, **self._of_path(Path(path).expanduser().absolute())}
+        journal = _journal.of(variables)
+        if not journal.folder:
+            return {**result, "skipped": True, "skip_reason": "this run has no journal: bluegreen_report_dir is not set"}
+        try:
+            journal.write("verdict", booked=_task.verdict(variables), changed=_task.swapped(variables))
+            return {**result, **self._written(Path(journal.folder))}
+        except Exception as error:  # whatever it is: the release is done, and a picture of it must not make it fail
+            why = f"the report in {journal.folder} could not be made: {error}. Its journal can be made into one later: see docs/report.md."
+            return {**result, "msg": why, "warnings": [why]}
+
+    def _of_path(self, path: Path) -> dict[str, Any]:
+        """The report of a run that was cut off, or of one that has none yet."""
+        folder = path.parent if path.name == _journal.NAME else path
+        try:
+            return self._written(folder)
+        except OSError as error:
+            advice = f"the directory of a run, with a {_journal.NAME} in it, is expected."
+            return {"failed": True, "msg": f"path is {path}, of which no report can be made: {error.strerror or error}; {advice}"}
+
+    def _written(self, folder: Path) -> dict[str, Any]:
+        found = _record.record(_journal.read(folder))
+        html = folder / "report.html"
+        _put(folder / "report.json", json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+        _put(html, _page.page(found))
+        self._display.display(f"report: {html}")
+        return _told(found, html)
+
+
+def _told(found: Mapping[str, Any], html: Path) -> dict[str, Any]:
+    return {"msg": found["sentence"], "outcome": found["outcome"], "html": str(html), "json": str(html.with_suffix(".json"))}
+
+
+def _put(path: Path, text: str) -> None:
+    """The whole file at once: who looks meanwhile sees the former one, or none."""
+    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o640)
+        Path(draft).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(draft).unlink()
+        raise
