@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure, HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure, HostLimits, HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._judgement import Crossing
 from hypothesis import given
@@ -35,9 +35,11 @@ class Clients:
     seconds: float = 0.0
     looks: int = 0
     entered: float = 0.0
+    after: list[str] = field(default_factory=list)  # the last step that was done, at each look
 
     def crossed(self, states: Mapping[str, HostState], began: float, entered: float) -> list[Crossing]:
         self.looks += 1
+        self.after.append(self.there.done[-1].name if self.there.done else "")
         self.entered = entered
         serving = [member.id for member in self.there.members() if self.there.slot(member.id).running == NEW and self._serves(member.id)]
         if len(serving) < self.at or self.there.watch.over:
@@ -65,7 +67,7 @@ def test_the_member_that_was_swapped_last_is_at_fault_and_goes_back() -> None:
     assert releases(there) == {"app1/main": NEW, "app2/main": OLD, "app3/main": OLD, "app4/main": OLD}
     assert [(failure.member, failure.step, failure.host) for failure in result.failures] == [("app2/main", "watch", "app2")]
     assert result.failures[0] in [item for item in told if isinstance(item, Failure)]
-    assert result.returned == ["app2/main"] and not result.ok
+    assert result.returned == ["app2/main"] and not result.ok and result.blocked == ""
     assert members_in_order(there) == ["app1/main", "app2/main"], "no other member was touched"
     assert there.serving("lb1") == set(releases(there))
     assert "app2/main failed at watch: expected: nothing fails; seen: all of it fails" in _runner.message(result, there.wishes)
@@ -89,7 +91,7 @@ def test_a_batch_goes_back_as_one() -> None:
 def test_what_is_wrong_before_anything_was_swapped_ends_the_run_and_nothing_is_touched() -> None:
     there = behind("lb1", hosts=3)
     result = run(there, at=0)
-    assert not result.ok and result.returned == []
+    assert not result.ok and result.returned == [] and result.blocked == ""
     assert there.done == [] and not result.changed
     assert [failure.member for failure in result.failures] == [""]
     assert set(releases(there).values()) == {OLD}
@@ -101,7 +103,17 @@ def test_clients_that_are_content_change_nothing_but_the_order_of_the_calls() ->
     there.begin()
     assert _runner.swap(there.wishes, there, lambda _item: None, watch=clients).ok
     assert set(releases(there).values()) == {NEW}
-    assert clients.looks >= 6 and clients.entered > 0
+    assert clients.entered > 0
+    assert set(clients.after) == {"", "drain", "check", "enable"}, "before anything, after leaving, after the work, and when they serve"
+
+
+def test_hosts_that_have_limits_are_asked_again_when_a_batch_has_been_watched() -> None:
+    there = behind("lb1", hosts=3)
+    for name in ("app1", "app2"):
+        there.hosts[name].wish = replace(there.hosts[name].wish, limits=HostLimits(load=1.0))
+    there.begin()
+    assert _runner.swap(there.wishes, there, lambda _item: None, watch=Clients(there, at=99, seconds=0.01)).ok
+    assert there.looks == len(there.wishes) + 2
 
 
 @many
