@@ -35,11 +35,13 @@ class ActionModule(ActionBase):
             if not fleet.rollout.notify:
                 return {**result, "skipped": True, "skip_reason": "bluegreen_notify is not set"}
             message = (self._start if told else self._end)(fleet, variables, now)
+            if message is None:
+                return {**result, "changed": False, "ansible_facts": told, "msg": "there was nothing to do, so nothing is told"}
+            sent, warnings = self._send(fleet, message, variables)
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "changed": False, "ansible_facts": told, "warnings": [f"no message was sent: {error}"]}
-        if message is None:
-            return {**result, "changed": False, "ansible_facts": told, "msg": "there was nothing to do, so nothing is told"}
-        sent, warnings = self._send(fleet, message, variables)
+        except Exception as error:  # a release is worth more than its message; the text of the error may hold a token
+            return {**result, "changed": False, "ansible_facts": told, "warnings": [f"no message was sent, by a mistake of ours: {type(error).__name__}"]}
         for fact in told.values():
             fact["sent"] = sent > 0
         return {**result, "changed": False, "ansible_facts": told, "msg": f"{sent} of {sent + len(warnings)} messages sent", "warnings": warnings}
@@ -81,7 +83,9 @@ class ActionModule(ActionBase):
         journal = _journal.of(variables)
         for number, why in outcome.items():
             journal.write("note", text=f"{targets[number].name}: {f'not sent: {why}' if why else f'sent ({message.result})'}")
-        return sum(not why for why in outcome.values()), [f"{targets[number].name} was not sent: {why}" for number, why in outcome.items() if why]
+        return sum(not why for why in outcome.values()), [
+            f"{targets[number].name} ({message.result}) was not sent: {why}" for number, why in outcome.items() if why
+        ]
 
 
 def _way(fleet: _fleet.Fleet) -> str:

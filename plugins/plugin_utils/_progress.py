@@ -43,7 +43,7 @@ _OF_JOB = {"stop": "stop, and wait until all its processes are gone", "check": "
 _ENDED = {"ok": ("done", ""), "unchanged": ("nothing to do", ""), "overtime": ("TIME OVER", C.COLOR_WARN), "failed": ("FAILED", C.COLOR_ERROR)}
 _NEWS = 2.0  # seconds of silence after which a wait that has something new to say is heard
 _SIGN = 10.0  # and after which it is heard though it has not
-_NAMED = 4  # members of a batch that its line names
+_NAMED = 4  # members that a line names
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def begin(step: Step) -> str:
 
 def end(event: Event) -> Line:
     """The line as a step ends, or waits."""
-    who, where = event.member or event.host, _where(event.member, event.host) if event.member else ""
+    who, where = some(event.member.split(", ")) or event.host, _where(event.member, event.host) if event.member else ""
     if event.outcome == "waiting":
         return Line(f"{who}  {_name(event.step)}waiting, {event.seconds:.0f} s: {event.detail}{where}")
     words, color = _ENDED[event.outcome]
@@ -80,9 +80,14 @@ def end(event: Event) -> Line:
 
 
 def some(members: Sequence[str]) -> str:
-    """The members of a batch in a line."""
+    """Members in a line."""
     rest = len(members) - _NAMED
     return ", ".join(members) if rest <= 1 else f"{', '.join(members[:_NAMED])} and {rest} more"
+
+
+def _about(seconds: float) -> str:
+    """An estimate, no more exact than it is."""
+    return span(max(10.0, 5 * round(seconds / 5))) if seconds >= 10 else f"{max(1, round(seconds))} s"
 
 
 @dataclass
@@ -112,7 +117,7 @@ class Lines:
     def __init__(self, planned: bool = False, now: Callable[[], float] = time.monotonic) -> None:
         self._planned = planned
         self._now = now
-        self._open: dict[tuple[str, str, str], str] = {}  # the steps that have begun, and what they waited for when they were heard last
+        self._open: dict[tuple[str, str, str], str | None] = {}  # the steps that have begun, and what they waited for when they were heard last
         self._heard = now()
         self._began: float | None = None  # when the first batch did
         self._batches: list[_Batch] = []
@@ -141,7 +146,7 @@ class Lines:
         key = (step.host, step.member, step.name)
         if key in self._open:
             return []
-        self._open[key] = ""
+        self._open[key] = None
         return [Line(begin(step), 0 if self._planned else 1)]
 
     def _event(self, event: Event) -> list[Line]:
@@ -149,7 +154,7 @@ class Lines:
         first = self._begin(Step(event.step, event.host, tuple(event.member.split(", ")) if event.member else ()))
         if event.outcome == "waiting":
             silence = self._now() - self._heard
-            due = not self._open[key] or silence >= (_SIGN if self._open[key] == event.detail else _NEWS)
+            due = self._open[key] is None or silence >= (_SIGN if self._open[key] == event.detail else _NEWS)
             if due:
                 self._open[key] = event.detail
             return [*first, *([end(event)] if due else [])]
@@ -172,5 +177,5 @@ class Lines:
         left = turn.of - turn.number
         if left > 0:
             each = (now - (self._began or batch.began)) / turn.number
-            text += f"; {left} batch{'es' if left > 1 else ''} left, about {span(each * left)}"
+            text += f"; {left} batch{'es' if left > 1 else ''} left, about {_about(each * left)}"
         return Line(text, color=C.COLOR_CHANGED)
