@@ -13,6 +13,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ._model import Refusal, Wish, load
 
 WISH = {"type": "dict", "required": True}
+CALL: Dict[str, Any] = {"wish": {"type": "dict"}, "token": {"type": "int", "default": 0, "no_log": False}}  # documented in doc_fragments/call.py
+LEASE: Dict[str, Any] = {"keeps_lease": {"type": "bool", "default": False}}
+VERDICT: Dict[str, Any] = {"verdict": {"type": "str", "choices": ["now", "later"], "default": "now"}}
 
 
 def main(spec: Dict[str, Any], work: Callable[[AnsibleModule], Dict[str, Any]]) -> None:

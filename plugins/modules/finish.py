@@ -17,17 +17,6 @@ description:
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
 options:
-  wish:
-    description: What this host shall run. The action fills it in.
-    type: dict
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  keeps_lease:
-    description: Whether the run's lease is kept on this host. The action fills it in.
-    type: bool
-    default: false
   event:
     description: The line for the history. The action fills it in.
     type: dict
@@ -45,6 +34,9 @@ options:
     description: Whether to remove the releases that the host needs no more. The action fills it in.
     type: bool
     default: false
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.lease
 attributes:
   check_mode:
     description: Changes nothing.
@@ -101,9 +93,8 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
-            "wish": {"type": "dict"},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "keeps_lease": {"type": "bool", "default": False},
+            **_module.CALL,
+            **_module.LEASE,
             "event": {"type": "dict", "default": {}},
             "swapped": {"type": "bool", "default": False},
             "look": {"type": "bool", "default": False},

@@ -22,10 +22,6 @@ options:
     type: str
     choices: [before_release, after_release, on_rollback]
     default: before_release
-  wish:
-    description: What this host shall run, {} on a host that does not run the service. The action fills it in.
-    type: dict
-    default: {}
   step:
     description: The command, and what it is told. The action fills it in.
     type: dict
@@ -34,19 +30,10 @@ options:
     description: The variables for a host that does not run the service. The action fills it in.
     type: dict
     default: {}
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  keeps_lease:
-    description: Whether the run's lease is kept on this host. The action fills it in.
-    type: bool
-    default: false
-  verdict:
-    description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
-    type: str
-    choices: [now, later]
-    default: now
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.lease
+  - hotswap.bluegreen.call.verdict
 attributes:
   check_mode:
     description: Says what would be run, and runs nothing.
@@ -97,13 +84,12 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
+            **_module.CALL,
+            **_module.LEASE,
+            **_module.VERDICT,
             "at": {"type": "str", "choices": ["before_release", "after_release", "on_rollback"], "default": "before_release"},
-            "wish": {"type": "dict", "default": {}},
             "step": {"type": "dict", "default": {}},
             "told": {"type": "dict", "default": {}},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
-            "keeps_lease": {"type": "bool", "default": False},
         },
         work,
     )

@@ -32,17 +32,6 @@ options:
     description: Why they are drained. Required with V(draining).
     type: str
     default: ""
-  wish:
-    description: What this host shall run. The action fills it in.
-    type: dict
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  keeps_lease:
-    description: Whether the run's lease is kept on this host. The action fills it in.
-    type: bool
-    default: false
   mark:
     description: Who works on which members. The action fills it in.
     type: dict
@@ -56,6 +45,9 @@ options:
     description: The line for the history, if it has another release as its last one. The action fills it in.
     type: dict
     default: {}
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.lease
 attributes:
   check_mode:
     description: Prints the plan and changes nothing.
@@ -125,12 +117,11 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
+            **_module.CALL,
+            **_module.LEASE,
             "state": {"type": "str", "choices": ["draining", "drained", "enabling", "enabled"]},
             "members": {"type": "raw"},
             "reason": {"type": "str", "default": ""},
-            "wish": {"type": "dict"},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "keeps_lease": {"type": "bool", "default": False},
             "mark": {"type": "dict", "default": {}},
             "lift": {"type": "list", "elements": "str", "default": []},
             "event": {"type": "dict", "default": {}},

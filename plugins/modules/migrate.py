@@ -27,18 +27,9 @@ options:
     description: Whose migration. The action fills it in.
     type: str
     default: ""
-  wish:
-    description: What this host shall run. The action fills it in.
-    type: dict
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  verdict:
-    description: C(later) books what fails with M(hotswap.bluegreen.verdict) on the host whose fault it was; the tasks in between do nothing then.
-    type: str
-    choices: [now, later]
-    default: now
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.verdict
 attributes:
   check_mode:
     description: Says what would be run, and runs nothing.
@@ -94,11 +85,10 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
+            **_module.CALL,
+            **_module.VERDICT,
             "state": {"type": "str", "choices": ["up", "down", "seen", "done", "undone"], "default": "up"},
             "release": {"type": "str", "default": ""},
-            "wish": {"type": "dict"},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "verdict": {"type": "str", "choices": ["now", "later"], "default": "now"},
         },
         work,
     )

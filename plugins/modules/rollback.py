@@ -31,17 +31,6 @@ options:
     type: str
     choices: [chosen, begun]
     default: chosen
-  wish:
-    description: What this host shall run. The action fills it in.
-    type: dict
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  keeps_lease:
-    description: Whether the run's lease is kept on this host. The action fills it in.
-    type: bool
-    default: false
   event:
     description: The line for the history. The action fills it in.
     type: dict
@@ -50,6 +39,9 @@ options:
     description: How many lines the host's history had when it was decided. The action fills it in.
     type: int
     default: 0
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.lease
 attributes:
   check_mode:
     description: Decides, and changes nothing.
@@ -91,10 +83,9 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
+            **_module.CALL,
+            **_module.LEASE,
             "state": {"type": "str", "choices": ["chosen", "begun"], "default": "chosen"},
-            "wish": {"type": "dict"},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "keeps_lease": {"type": "bool", "default": False},
             "event": {"type": "dict", "default": {}},
             "lines": {"type": "int", "default": 0},
         },

@@ -17,9 +17,6 @@ description:
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
 options:
-  wish:
-    description: What this host shall run. The action fills it in.
-    type: dict
   source:
     description: Archive on this host or URL, its name, checksum and digest. The action fills it in.
     type: dict
@@ -35,14 +32,9 @@ options:
     description: The files of C(bluegreen_config_files), rendered, as JSON. The action fills it in.
     type: str
     default: "[]"
-  token:
-    description: The run's fencing token. The action fills it in.
-    type: int
-    default: 0
-  keeps_lease:
-    description: Whether the run's lease is kept on this host. The action fills it in.
-    type: bool
-    default: false
+extends_documentation_fragment:
+  - hotswap.bluegreen.call
+  - hotswap.bluegreen.call.lease
 attributes:
   check_mode:
     description: Says whether the release would be staged.
@@ -111,14 +103,13 @@ def work(module):
 if __name__ == "__main__":
     _module.main(
         {
-            "wish": {"type": "dict"},
+            **_module.CALL,
+            **_module.LEASE,
             "source": {"type": "dict"},
             "build": {"type": "dict", "default": {}},
             # One string: of a dictionary every value would be blotted out of everything that is returned.
             "environment": {"type": "str", "default": "{}", "no_log": True},
             "configuration": {"type": "str", "default": "[]", "no_log": True},
-            "token": {"type": "int", "default": 0, "no_log": False},
-            "keeps_lease": {"type": "bool", "default": False},
         },
         work,
     )

@@ -22,14 +22,8 @@ description:
   - Not with C(strategy=free), C(serial), C(loop) or C(delegate_to).
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
-options:
-  verdict:
-    description:
-      - V(now) fails this task, which Ansible books on the play's first host. V(later) leaves that to M(hotswap.bluegreen.verdict),
-        which books each failure on its own host.
-    type: str
-    choices: [now, later]
-    default: now
+extends_documentation_fragment:
+  - hotswap.bluegreen.call.verdict
 attributes:
   check_mode:
     description: Prints the plan and changes nothing.
