@@ -1,6 +1,7 @@
 # The two commands to know: `make demo` and `make test`. Both set themselves up.
 PY := .venv/bin/python
 COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
+TESTED := tools/apt.sh prometheus prometheus-node-exporter # what reads our metrics, run by tests/scenarios/test_monitoring.py
 
 .PHONY: help setup demo test test-full test-chaos lint docs bench clean
 
@@ -14,9 +15,11 @@ demo: setup ## A release under load, and a broken one rolled back (about two min
 	@$(PY) -m demo
 
 test: setup ## Every check: lint, types, unit tests, drivers on real nginx and supervisord, demo
+	@$(TESTED)
 	@$(PY) -m tools.check
 
 test-full: setup ## The counts: many swaps under load, many simulated fleets
+	@$(TESTED)
 	@$(PY) -m tools.check --full
 
 test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fault that is drawn from a seed (under twenty minutes)

@@ -199,13 +199,13 @@ def _put_in_place(wish: Wish, before: Dict[str, str], after: Dict[str, str], run
 
 
 def _reloaded(wish: Wish, files: Dict[str, str], since: int, clock: Callable[[], float]) -> None:
-    """Reload and wait; counted, and told in syslog, however it ends."""
+    """Reload and wait; told in syslog, however it ends, and counted if it was one."""
     old, began, result = _nginx.workers(wish.nginx), clock(), "failed"
-    _count_reload(wish)
     try:
         _reload(wish.nginx)
         _wait_until_served(wish, files, old, since, clock)
         result = "ok"
+        _count_reload(wish)
     finally:
         severity = _syslog.INFO if result == "ok" else _syslog.WARNING
         _syslog.send(_syslog.line("reload", service=wish.service, host=wish.host, result=result, seconds=clock() - began), severity)

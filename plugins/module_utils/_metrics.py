@@ -41,7 +41,7 @@ METRICS: Dict[str, Tuple[str, str]] = {
     "bluegreen_last_put_back_timestamp_seconds": (GAUGE, "When a member of this host was last put back to its release of before; 0 for never."),
     "bluegreen_lock_held": (GAUGE, "Whether a run holds the service's lock. Only on the host that keeps it."),
     "bluegreen_lock_age_seconds": (GAUGE, "For how long that run has held it; 0 if none does."),
-    "bluegreen_reloads_total": (COUNTER, "Reloads of this host's nginx for the service's pools. A swap needs none."),
+    "bluegreen_reloads_total": (COUNTER, "Reloads that brought pools of the service into this host's nginx. A swap needs none."),
 }
 
 
