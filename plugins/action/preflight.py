@@ -13,7 +13,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _journal, _notify_rules, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _journal, _notify_rules, _probing, _task, _wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
@@ -74,7 +74,13 @@ class ActionModule(ActionBase):
         """What stands against the run's evidence on the controller, said once."""
         if role != "release" or resolved.wish.host != variables["ansible_play_hosts_all"][0]:
             return []
-        return list(filter(None, [_journal.problem(resolved.rollout.report_dir), _notify_rules.lacking(resolved.rollout.notify)]))
+        rollout = resolved.rollout
+        return list(
+            filter(
+                None,
+                [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), _probing.lacking(rollout.probe, rollout.probe_on, variables)],
+            )
+        )
 
     def _shut(self, resolved: _wish.Resolved) -> tuple[list[str], str]:
         """Why nothing may be released now, and what the history is to know of a release all the same. In check mode it is only warned about."""

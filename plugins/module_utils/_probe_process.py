@@ -20,11 +20,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, Optional
+
+from ansible.module_utils.basic import missing_required_lib
 
 from ._model import Refusal
+from ._probe import _kinds
 
-LIBRARIES = {"http": ("requests", "python3-requests", "requests"), "websocket": ("websocket", "python3-websocket", "websocket-client")}
+LIBRARIES = {"http": ("python3-requests", "requests"), "websocket": ("python3-websocket", "websocket-client")}  # names for apt and for pip
+_BEGIN = 20.0  # seconds that a slow machine may take until the first requests
+_END = 5.0  # seconds that may take longer than a request may
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _START = "from bluegreen_probe import _main\n\n_main.main()\n"
 _TAIL = 2000  # bytes of what a process said that ended at once
@@ -37,29 +42,34 @@ def place(name: str) -> str:
     return f"{tempfile.gettempdir()}/bluegreen-probe-{os.getuid()}/{name}"
 
 
-def missing(types: List[str]) -> List[str]:
-    """The Python libraries that kinds of these types need and this Python lacks: their names for apt and for pip."""
+def refuse_missing(types: Iterable[str]) -> None:
+    """:class:`Refusal` for the Python libraries that kinds of these types need and this Python lacks."""
     from ._probe import _http, _socket
 
     there = {"http": _http.HAS_LIBRARY, "websocket": _socket.HAS_LIBRARY}
-    return [f"{LIBRARIES[kind][2]} (apt: {LIBRARIES[kind][1]}, pip: {LIBRARIES[kind][2]})" for kind in sorted(set(types)) if not there[kind]]
+    gone = [f"{pip} (apt: {apt}, pip: {pip})" for kind, (apt, pip) in LIBRARIES.items() if kind in set(types) and not there[kind]]
+    if gone:
+        raise Refusal(missing_required_lib(" and ".join(gone), reason="for the probe"))
 
 
-def start(folder: str, settings: str, patience: float) -> Dict[str, Any]:
+def start(folder: str, settings: str) -> Dict[str, Any]:
     """Start a probe with the settings that :func:`_kinds.dumps` wrote; what it found when it asked each kind once.
 
     ``down`` is what was wrong by the kind's name, ``begins`` whether it began all the same. :class:`Refusal` if one runs there already,
-    or if it does not begin within ``patience`` seconds.
+    if a library is missing, or if it does not begin.
     """
+    told = _kinds.loads(settings)
+    refuse_missing(kind.type for kind in told.kinds)
+    longest = max(kind.timeout for kind in told.kinds)
     lock = _lock(folder)
     if lock is None:
         raise Refusal(f"a probe runs already with the id {os.path.basename(folder)}: stop it first, or choose another id.")
     try:
         _clear(folder)
-        process = _run(folder, lock, settings)
+        process = _run(folder, lock, settings, longest)
     finally:
         os.close(lock)
-    end = time.monotonic() + patience
+    end = time.monotonic() + longest + _BEGIN
     while True:
         ended = process.poll() is not None
         first = _read(f"{folder}/first.json")
@@ -74,7 +84,7 @@ def start(folder: str, settings: str, patience: float) -> Dict[str, Any]:
             process.wait()
             said = _said(folder)
             _forget(folder)
-            raise Refusal(f"the probe's process {'ended' if ended else f'did not begin within {patience:g} s'}: {said or 'without a word'}")
+            raise Refusal(f"the probe's process {'ended' if ended else f'did not begin within {longest + _BEGIN:g} s'}: {said or 'without a word'}")
         time.sleep(0.02)
 
 
@@ -84,15 +94,15 @@ def look(folder: str) -> Dict[str, Any]:
     return {"running": running, "result": _result(folder, running)}
 
 
-def stop(folder: str, patience: float) -> Dict[str, Any]:
-    """End the probe and forget it; as :func:`look`. What is under way ends with its answer or in its time, for at most ``patience`` seconds."""
-    end, told = time.monotonic() + patience, False
+def stop(folder: str) -> Dict[str, Any]:
+    """End the probe and forget it; as :func:`look`. What is under way ends with its answer or in its time."""
+    end = 0.0
     while is_running(folder):
-        pid = _read(f"{folder}/pid.json").get("pid")
-        if pid and (not told or time.monotonic() > end):
+        about = _read(f"{folder}/pid.json")
+        if about and time.monotonic() > end:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL if told else signal.SIGTERM)
-            told, end = True, end + (5 if told else 0)
+                os.kill(about["pid"], signal.SIGKILL if end else signal.SIGTERM)
+            end = time.monotonic() + about["longest"] + _END
         time.sleep(0.02)
     result = _result(folder, False)
     _forget(folder)
@@ -151,9 +161,9 @@ def _own(folder: str) -> None:
         raise Refusal(f"{folder} is not a directory of this user's alone; remove it.")
 
 
-def _run(folder: str, lock: int, settings: str) -> subprocess.Popen[bytes]:
+def _run(folder: str, lock: int, settings: str, longest: float) -> subprocess.Popen[bytes]:
     """The process, with code of its own: what Ansible made of this module is gone when the module ends."""
-    from ._probe import _answer, _http, _kinds, _load, _main, _schedule, _socket, _tally
+    from ._probe import _answer, _http, _load, _main, _schedule, _socket, _tally
 
     os.makedirs(f"{folder}/code/bluegreen_probe", 0o700)
     for part in (_answer, _http, _kinds, _load, _main, _schedule, _socket, _tally):
@@ -174,7 +184,7 @@ def _run(folder: str, lock: int, settings: str) -> subprocess.Popen[bytes]:
             pass_fds=(lock,),
         )
     with open(f"{folder}/pid.json", "w", encoding="utf-8") as file:
-        json.dump({"pid": process.pid}, file)
+        json.dump({"pid": process.pid, "longest": longest}, file)
     assert process.stdin is not None  # it is a pipe
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(settings.encode())

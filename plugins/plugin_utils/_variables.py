@@ -39,6 +39,7 @@ FACTS = frozenset(
         "bluegreen_swapped",
         "bluegreen_returned",
         "bluegreen_report",
+        "bluegreen_probing",
         "bluegreen_told",
     }
 )  # what our own tasks set

@@ -27,8 +27,9 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     Supervisor,
     Wish,
 )
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
 
-from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _notify_rules, _paths, _rules, _slots, _values, _window
+from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _notify_rules, _paths, _probe_rules, _rules, _slots, _values, _window
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -63,6 +64,8 @@ class Rollout:
     report_dir: str = ""
     limits: _judgement.Limits = field(default_factory=_judgement.Limits)
     notify: tuple[_notify_rules.Target, ...] = ()
+    probe: Settings | None = None
+    probe_on: str = _probe_rules.CONTROLLER
 
 
 @dataclass(frozen=True)
@@ -207,6 +210,8 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         report_dir=values["report_dir"],
         limits=_judgement.read(values, problems),
         notify=_notify_rules.read(values, problems),
+        probe=_probe_rules.read(values, problems),
+        probe_on=values["probe_on"],
     )
 
 

@@ -24,8 +24,8 @@ class Kind:
     url: str
     type: str = "http"
     method: str = "GET"
-    headers: Dict[str, str] = field(default_factory=dict)
-    body: str = ""
+    headers: Dict[str, str] = field(default_factory=dict, repr=False)
+    body: str = field(default="", repr=False)
     body_seconds: float = 0.0
     statuses: Tuple[int, ...] = (200,)
     expect_body: str = ""
