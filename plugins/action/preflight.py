@@ -75,12 +75,8 @@ class ActionModule(ActionBase):
         if role != "release" or resolved.wish.host != variables["ansible_play_hosts_all"][0]:
             return []
         rollout = resolved.rollout
-        return list(
-            filter(
-                None,
-                [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), _probing.lacking(rollout.probe, rollout.probe_on, variables)],
-            )
-        )
+        probe = _probing.lacking(rollout.probe, rollout.probe_on, variables)
+        return list(filter(None, [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), probe]))
 
     def _shut(self, resolved: _wish.Resolved) -> tuple[list[str], str]:
         """Why nothing may be released now, and what the history is to know of a release all the same. In check mode it is only warned about."""
