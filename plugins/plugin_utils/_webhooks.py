@@ -29,6 +29,8 @@ from ._plain import plain
 
 _SHORT = 4  # letters of which a text may have the same by chance
 _SHOWN = 200  # letters of a service's own words that are repeated
+# Words in the paths of webhooks that are no secrets.
+_PUBLIC = frozenset(["api", "bot", "cgi-bin", "hook", "hooks", "open-apis", "robot", "send", "services", "webhook"])
 _BUSY = (-1,)  # DingTalk and WeCom: the system is busy, try again
 
 
@@ -151,7 +153,7 @@ def scrub(text: str, target: Target) -> str:
     held = [target.url, target.secret, *target.headers.values(), parts.query, parts.path, *parts.path.split("/")]
     held += [word for value in target.headers.values() for word in value.split()]
     held += [word for pair in parse_qsl(parts.query, keep_blank_values=True) for word in pair[1:]]
-    shapes = {shape for word in held for shape in (word, quote(word), quote_plus(word), unquote(word)) if len(shape) >= _SHORT}
+    shapes = {shape for word in held for shape in (word, quote(word), quote_plus(word), unquote(word)) if len(shape) >= _SHORT and shape not in _PUBLIC}
     for shape in sorted(shapes, key=len, reverse=True):
         text = text.replace(shape, "…")
     return text
