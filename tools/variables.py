@@ -16,6 +16,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN, END = "<!-- variables: made by tools/variables.py -->", "<!-- end of variables -->"
 
+SLOTS = ["slots", "protocols", "min_serving", "server", "listen"]  # what the rules of slots and their ports ask
 PLACE = ["balancers", "local_balancer", "balancers_absent", "address"]  # which host serves whom
 
 # role → (what it is, the variables it uses, those of them that are required)
@@ -23,16 +24,15 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "supervisor_program": (
         "Install a supervisor program for each slot",
         "Installs one program file and one launcher a slot. A slot that runs is left alone; what would change it is said and left to the swap.",
-        ["service", "group", *PLACE, "root", "user", "slots", "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
-         "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "min_serving", "adopt",
+        ["service", "group", *PLACE, "root", "user", *SLOTS, "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
+         "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "adopt",
          "supervisor_config", "supervisor_socket", "supervisor_program_dir"],
         ["service"],
     ),
     "nginx_upstream": (
         "Install the pools, the link and the switch in nginx",
         "Installs the pools that a release needs, the link that names the one in use, and a server block or files to include in yours.",
-        ["service", "group", *PLACE, "serial", "slots", "protocols", "min_serving",
-         "server", "listen", "server_name", "tls_certificate", "tls_key", "body_size",
+        ["service", "group", *PLACE, "serial", *SLOTS, "server_name", "tls_certificate", "tls_key", "body_size",
          "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
          "upstream_keepalive", "upstream_idle", "upstream_max_fails", "nginx_command", "nginx_config", "nginx_conf_dir", "nginx_state_dir",
          "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],
@@ -41,7 +41,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "monitoring": (
         "Export the metrics of a service for Prometheus",
         "Installs what writes a file for node_exporter each minute and at the end of each release, on the hosts of the service and its balancers.",
-        ["service", "group", *PLACE, "root", "slots", "adopt", "health_request_headers", "health_port", "health_timeout",
+        ["service", "group", *PLACE, "root", *SLOTS, "adopt", "health_request_headers", "health_port", "health_timeout",
          "nginx_config", "nginx_state_dir", "nginx_conf_dir", "nginx_pid_file", "supervisor_config", "supervisor_socket", "supervisor_program_dir", "cron_dir",
          "monitoring_state", "monitoring_by", "monitoring_textfile_dir"],
         ["service"],

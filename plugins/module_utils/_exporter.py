@@ -11,7 +11,7 @@ import subprocess
 import sys
 from typing import List
 
-from . import _hold
+from . import _fence, _hold
 from ._model import Refusal, Wish
 
 PROGRAM, WISH = "export.pyz", "wish.json"
@@ -54,11 +54,15 @@ def unfit(wish: Wish) -> List[str]:
         )
     elif not os.access(directory, os.W_OK | os.X_OK):
         found.append(f"bluegreen_monitoring_textfile_dir is {directory}, where this user may not write. Use become.")
-    if not os.path.isdir(_hold.fence_folder(wish)):
-        found.append(f"{_hold.fence_folder(wish)} is not there: run hotswap.bluegreen.install on this host first.")
     if by_cron(wish) and not os.path.isdir(wish.cron_dir):
         found.append(f"bluegreen_monitoring_by is cron, and bluegreen_cron_dir, {wish.cron_dir}, is not there. Install cron, or set it to supervisor.")
     return found
+
+
+def missing(wish: Wish) -> List[str]:
+    """What hotswap.bluegreen.install would bring, a sentence each."""
+    absent = _fence.absent(_hold.fence_folder(wish))
+    return [absent] if absent and wish.monitoring.state == "present" else []
 
 
 def by_cron(wish: Wish) -> bool:
@@ -68,6 +72,6 @@ def by_cron(wish: Wish) -> bool:
 
 def must_fit(wish: Wish) -> None:
     """:class:`Refusal` with all that stands against the exporter."""
-    found = unfit(wish)
+    found = [*unfit(wish), *missing(wish)]
     if found:
         raise Refusal("\n".join(found))

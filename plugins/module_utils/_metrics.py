@@ -146,19 +146,19 @@ def _past(wish: Wish, known: Known) -> Iterable[Row]:
     if not wish.members:
         return
     counted = (
-        ("bluegreen_releases_total", (_history.RELEASED,)),
-        ("bluegreen_rollbacks_total", (_history.ROLLED_BACK,)),
-        ("bluegreen_failures_total", (_history.FAILED,)),
+        ("bluegreen_releases_total", _history.RELEASED),
+        ("bluegreen_rollbacks_total", _history.ROLLED_BACK),
+        ("bluegreen_failures_total", _history.FAILED),
     )
-    for name, events in counted:
-        yield name, {}, sum(line.get("event") in events for line in known.lines)
+    for name, event in counted:
+        yield name, {}, sum(line.get("event") == event for line in known.lines)
     last = (
         ("bluegreen_last_success_timestamp_seconds", (_history.RELEASED, _history.ROLLED_BACK)),
         ("bluegreen_last_failure_timestamp_seconds", (_history.FAILED,)),
         ("bluegreen_last_rollback_timestamp_seconds", (_history.ROLLED_BACK,)),
     )
-    for name, events in last:
-        yield name, {}, max((float(line["time"]) for line in known.lines if line.get("event") in events), default=0)
+    for name, which in last:
+        yield name, {}, max((float(line["time"]) for line in known.lines if line.get("event") in which), default=0)
     put_back = (float(line["time"]) for line in known.lines if line.get("result") == "put back" and line.get("slot"))
     yield "bluegreen_last_put_back_timestamp_seconds", {}, max(put_back, default=0)
 

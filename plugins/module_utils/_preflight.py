@@ -45,7 +45,7 @@ class Found:
 def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check] = ()) -> Found:
     """All that stands against the role's work on this host. ``dry``: without ``nginx -t``, which creates files. ``asked`` is what else must answer."""
     if role == "monitoring":  # it looks at what is there, whatever that is
-        return Found(tuple(_exporter.unfit(wish)), ())
+        return Found(tuple(_exporter.unfit(wish)), tuple(_exporter.missing(wish)))
     findings: List[str] = []
     absent: List[str] = []
     user = wish.program.user

@@ -86,7 +86,7 @@ def _words(text: str) -> Iterator[str]:
     """The names of our variables in a text; nginx's own ($bluegreen_…) and names cut by a placeholder apart."""
     import re
 
-    for match in re.finditer(r"(?<![$<A-Za-z_])bluegreen_[a-z_]*[a-z]\b", text):
+    for match in re.finditer(r"(?<![$<A-Za-z_])bluegreen_[a-z_]*[a-z]\b(?!-)", text):
         yield match.group()
 
 

@@ -265,6 +265,14 @@ def test_to_install_the_service_s_name_is_enough(role: str) -> None:
     assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT).wish.release == ""
 
 
+@pytest.mark.parametrize("role", ["supervisor_program", "nginx_upstream", "monitoring"])
+def test_to_install_what_the_release_says_of_slots_and_ports_holds_too(role: str) -> None:
+    ports = slots({"name": "blue", "ports": {"http": 9502, "ws": 9504}}, {"name": "green", "ports": {"http": 9503, "ws": 9505}})
+
+    assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT, slots=ports, listen={"http": 80, "ws": 81}).wish.members
+    assert resolve(role, release=ABSENT, command=ABSENT, source=ABSENT, slots=slots(blue()), min_serving=0).wish.members
+
+
 # How a run goes through the fleet
 
 SERIALS: dict[str, tuple[Any, tuple[str, ...]]] = {
