@@ -209,6 +209,7 @@ def _member(name: str, lane: _lanes.Lane, before: Line, after: Line, batches: Se
         "batch": next((batch["number"] for batch in batches if name in batch["members"]), 0),
         "before": before.get(name),
         "after": after.get(name),
+        "release": lane.release,
         "result": _lanes.result(lane, complete),
         "out": _lanes.out(lane),
         "lane": _lanes.spans(lane),

@@ -128,6 +128,7 @@ class Run:
         self.step("enable", member, 0.05, host="lb1")
         self.states[member] = seen(release)
         self.write("returned", members=[member])
+        self.now += 1.5
 
     def end(self, booked: dict[str, str] | None = None, changed: bool = True, swap: float | None = None) -> list[Line]:
         self.look("after")

@@ -10,12 +10,13 @@ style sheet that is in it by its digest, so that a name full of markup could do 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from .. import _sentence
@@ -25,15 +26,20 @@ from ._window import Window
 _HERE = Path(__file__).parent
 
 
+@functools.cache
+def _template() -> Template:
+    engine = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    engine.filters.update(span=_sentence.span, many=lambda number: f"{number:,}")
+    return engine.get_template("report.html.j2")
+
+
 def page(record: Mapping[str, Any]) -> str:
     """``report.html`` of a record (:func:`_record.record`)."""
     window = Window.of(record)
     colours = _picture.colours(record)
     style = (_HERE / "style.css").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    engine = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    engine.filters.update(span=_sentence.span, clock=_lists.clock, many=lambda number: f"{number:,}", ms=_traffic.duration)
-    return engine.get_template("report.html.j2").render(
+    return _template().render(
         run=record,
         policy=f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         style=Markup(style),  # ours, as it is on disk: its digest is in the policy

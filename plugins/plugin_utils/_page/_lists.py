@@ -51,12 +51,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
     if probe:
         late = probe["late"]
         found.append(("requests", f"{probe['due']:,} due, {probe['answered']:,} answered, {probe['failed']:,} failed"))
-        found.append(
-            (
-                "latency",
-                f"p50 {duration(probe['latency']['p50'])}, p95 {duration(probe['latency']['p95'])}, p99 {duration(probe['latency']['p99'])}, max {duration(probe['latency']['max'])}",
-            )
-        )
+        found.append(("latency", ", ".join(f"{name} {duration(value)}" for name, value in probe["latency"].items())))
         if late["requests"]:
             why = {"connections": "all connections were waiting", "machine": "the probe's machine was too slow"}.get(late["why"], "")
             found.append(("sent late", f"{late['requests']:,}, by {late['seconds']:.1f} s at most{f': {why}' if why else ''}"))

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ Record = Mapping[str, Any]
 
 _TALL, _LOW, _ALL = 24.0, 4.0, 620.0  # a lane's height at most and at least, and that of all lanes where there is a choice
 _HEAD = 20.0  # the rows above the lanes
-_WIDE, _NARROW, _LETTER = 780.0, 200.0, 6.4  # pixels: of the lanes on a desk and on a phone, of a letter
+_WIDE, _NARROW, _LETTER = 780.0, 200.0, 7.2  # pixels: of the lanes on a desk and on a phone, of a letter
 _LINE = 13.0  # pixels that a label needs
 _WORDS = {"draining": "drain", "stopped": "stop", "booting": "boot", "checked": "ok", "failed": "failed", "out": "out", "maintenance": "maintenance"}
 MEANING = {
@@ -53,13 +52,12 @@ def picture(record: Record, window: Window, colour: Mapping[str, str]) -> dict[s
     pitch = max(min(_ALL / max(len(members), 1), _TALL), _LOW)
     gap = 4.0 if pitch >= 16 else 1.0 if pitch >= 6 else 0.5
     top = 2 * _HEAD
-    every = -(-_LINE // pitch)
-    labels = shortened([member["member"] for member in members])
+    labels = _labels([member["member"] for member in members], pitch)
     rows = []
     for number, member in enumerate(members):
         y = round(top + number * pitch, 2)
         spans = [_rectangle(span, member["member"], window, colour, pitch) for span in member["lane"] if window.covers(span["start"], span["end"])]
-        rows.append({"name": member["member"], "label": labels[number] if number % every == 0 else "", "y": y, "spans": spans})
+        rows.append({"name": member["member"], "label": labels[number], "y": y, "spans": spans})
     places = {member["member"]: top + number * pitch + (pitch - gap) / 2 for number, member in enumerate(members)}
     return {
         "rows": rows,
@@ -75,17 +73,28 @@ def picture(record: Record, window: Window, colour: Mapping[str, str]) -> dict[s
     }
 
 
+def _labels(names: Sequence[str], pitch: float) -> list[str]:
+    """What stands before each lane: its member, or, where lanes are narrower than letters, every host for which there is room."""
+    if pitch >= _LINE:
+        return shortened(names)
+    found, free = [], 0.0
+    for number, (name, words) in enumerate(zip(names, shortened([name.partition("/")[0] for name in names]), strict=True)):
+        first = number == 0 or names[number - 1].partition("/")[0] != name.partition("/")[0]
+        there = first and number * pitch >= free
+        found.append(words if there else "")
+        free = number * pitch + _LINE if there else free
+    return found
+
+
 def shortened(names: Sequence[str]) -> list[str]:
     """Names for a narrow column: without the domain that all hosts share, the middle of long ones left out."""
     hosts = {name.partition("/")[0] for name in names}
-    shared = ""
-    if len(hosts) > 1:
-        ending = os.path.commonprefix([host[::-1] for host in hosts])[::-1]
-        shared = ending[ending.index(".") :] if "." in ending else ""
+    domains = {host.partition(".")[2] for host in hosts}
+    shared = f".{domains.pop()}" if len(hosts) > 1 and len(domains) == 1 else ""
     found = []
     for name in names:
         host, slash, slot = name.partition("/")
-        short = f"{host.removesuffix(shared) if shared else host}{slash}{slot}"
+        short = f"{host.removesuffix(shared)}{slash}{slot}"
         found.append(short if len(short) <= 20 else f"{short[:8]}…{short[-11:]}")
     return found
 
@@ -165,7 +174,7 @@ def _legend(record: Record, colour: Mapping[str, str]) -> list[dict[str, str]]:
     seen = {(span["state"], span["release"] if span["state"] in _lanes.SERVING else "") for member in record["members"] for span in member["lane"]}
     found = []
     for state in _lanes.STATES:
-        for release in sorted({release for known, release in seen if known == state}, key=lambda name: colour[name]):
+        for release in sorted({release for known, release in seen if known == state}, key=lambda name: (colour[name] == "new", colour[name])):
             kind = f"s-{state.replace(' ', '-')}"
             known = f"r-{colour[release]}" if state in _lanes.SERVING else ""
             words = MEANING[state].format(release=release or "a release that is not known")

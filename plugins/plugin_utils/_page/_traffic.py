@@ -85,9 +85,9 @@ def traffic(record: Record, window: Window, colour: Mapping[str, str]) -> dict[s
     drawn = points(probe, _MOST, window) if probe else []
     if not probe or not drawn:
         return None
-    order = sorted({name for point in drawn for name in point.by_release}, key=lambda name: ("new" == colour[name], colour[name], name))
+    order = sorted({name for point in drawn for name in point.by_release}, key=lambda name: (colour[name] == "new", colour[name], name))
     highest = max(1.0, *(point.rate(sum(point.by_release.values()) + point.misses) for point in drawn))
-    scale = _nice(highest)
+    scale = _nice(highest * 1.05)  # what failed is on top, and must be seen there
     return {
         "high": _HIGH,
         "low": _LOW,
