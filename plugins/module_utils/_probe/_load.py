@@ -238,6 +238,7 @@ class Load:
         self._clients: List[Client] = []
         self._schedules: Dict[str, Schedule] = {}
         self._looked = (0.0, 0.0)
+        self._watched, self._gap = 0.0, 0.0
         self.end = self._shared.end
 
     def first(self) -> Dict[str, str]:
@@ -274,12 +275,14 @@ class Load:
                     self._clients.append(Asker(self._shared, kind, schedule))
                     self._schedules[kind.name] = schedule
         self._looked = (time.monotonic(), time.process_time())
+        self._watched = time.monotonic()
         for client in self._clients:
             client.start()
 
     def watch(self) -> None:
-        """To be called ten times a second."""
+        """To be called ten times a second; that it is called later says something, too."""
         now = time.monotonic()
+        self._gap, self._watched = max(self._gap, now - self._watched), now
         for client in self._clients:
             client.watch(now)
 
@@ -287,8 +290,8 @@ class Load:
         """To be called each second: whether this machine keeps pace."""
         now, used = time.monotonic(), time.process_time()
         seconds = now - self._looked[0]
-        self._shared.busy = seconds > 1.5 or (used - self._looked[1]) / max(seconds, 0.001) > _BUSY
-        self._looked = (now, used)
+        self._shared.busy = self._gap > 2 * _LATE or (used - self._looked[1]) / max(seconds, 0.001) > _BUSY
+        self._looked, self._gap = (now, used), 0.0
 
     def finish(self) -> None:
         """Nothing more is due; what is under way ends with its answer or in its time, and is counted in any case."""
