@@ -60,7 +60,7 @@ class ActionModule(ActionBase):
         lacking = _probing.lacking(wanted, fleet.rollout.probe_on, variables)
         if lacking:
             raise Refusal(lacking)
-        probe = _probing.Probe(fleet.service, fleet.rollout.probe_on, _remote.Hosts(self, variables))
+        probe = _probing.Probe(_probing.name(fleet, fleet.rollout.probe_on), fleet.rollout.probe_on, _remote.Hosts(self, variables))
         probe.stop()  # one that a run left behind which lost its controller: no other can have the lock
         if fleet.wishes[0].rollback and wanted.down == "refuse":  # whoever goes back may have nothing that answers
             wanted = Settings(wanted.kinds, wanted.release, wanted.limit, "allow")

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +18,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe import _kinds
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
 
-from . import _remote, _task, _values
+from . import _fleet, _remote, _task, _values
 from ._probe_rules import CONTROLLER
 
 FACT = "bluegreen_probing"
@@ -52,6 +54,15 @@ class Probe:
 
     def _module(self, state: str, **more: Any) -> dict[str, Any]:
         return self.hosts.module(self.on, "probe", {"state": state, "id": self.name, **more})
+
+
+def name(fleet: _fleet.Fleet, on: str) -> str:
+    """What a run calls its probe. Services of one name in two inventories, released from one controller, have two.
+
+    On the controller it goes with this ansible-playbook; elsewhere with the fleet, so that the next run finds one that was left behind.
+    """
+    about = [os.getppid(), _processes.start_time(os.getppid())] if on == CONTROLLER else [[wish.host, wish.root] for wish in (*fleet.wishes, *fleet.outside)]
+    return f"{fleet.service}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:8]}"
 
 
 EMPTY: Mapping[str, Any] = {"began": 0.0, "ended": 0.0, "due": 0, "answered": 0, "failed": 0, "series": {"start": 0.0, "width": 1.0, "points": []}}
