@@ -36,7 +36,7 @@ def line(event: str, **fields: Value) -> str:
 def _shown(value: Value) -> str:
     text = f"{value:.3f}" if isinstance(value, float) else str(value)
     text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
-    return text if _PLAIN.match(text) else json.dumps(text).replace("\x7f", "\\u007f")
+    return text if _PLAIN.match(text) else json.dumps(text)
 
 
 def packet(text: str, severity: int, now: float, pid: int) -> bytes:

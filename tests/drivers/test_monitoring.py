@@ -8,6 +8,7 @@ import re
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def test_from_cron_it_is_installed_once_tells_the_truth_and_leaves_nothing(make_
     assert stat.S_IMODE(os.stat(_exporter.textfile(wish)).st_mode) == 0o644
     assert stat.S_IMODE(os.stat(f"{_exporter.folder(wish)}/{_exporter.WISH}").st_mode) == 0o600  # a health check's headers may be secrets
 
+    assert exported(wish, "bluegreen_lock_held") == []  # it was never kept here
     shop.serve("green")
     switched = os.lstat(_nginx.active_link(wish)).st_mtime
     lease = _lock.acquire(_hold.lease_folder(wish), {}, "a test", 60)
@@ -132,6 +134,17 @@ def test_what_stands_against_it_is_said_before_anything_is_there(make_shop: Make
     assert "bluegreen_monitoring_textfile_dir is /nowhere/textfiles, which is not there on this host" in str(refused.value)
     assert "bluegreen_cron_dir, /nowhere/cron.d, is not there" in str(refused.value)
     assert left(wrong, tmp_path) == []
+
+
+def test_an_exporter_that_does_not_run_fails_its_installation(make_shop: MakeShop, place: Callable[[Shop], Wish], monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = make_shop()
+    shop.install()
+    wish = place(shop)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(Refusal, match="the exporter of metrics fails: exit status 1"):
+        _monitoring.install(wish)
+    assert os.listdir(wish.cron_dir) == []
 
 
 def test_one_that_cannot_see_says_how_many_things_and_goes_on(make_shop: MakeShop, place: Callable[[Shop], Wish]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,7 +203,15 @@ def test_the_exporter_is_made_of_our_modules_and_nothing_of_ansible() -> None:
 
     assert {"_export", "_metrics", "_info", "_workers"} <= set(found)
     assert not [name for name, text in found.items() if re.search(r"^\s*(from|import) ansible", text, re.MULTILINE)]
-    assert _monitoring.program() == _monitoring.program()
+
+
+def test_what_a_module_imports_inside_a_function_comes_along() -> None:
+    assert {"_steps_jobs", "_steps_member"} <= set(_monitoring.sources("_steps"))
+
+
+def test_the_same_modules_make_the_same_file_whenever_it_is_made() -> None:
+    with zipfile.ZipFile(io.BytesIO(_monitoring.program())) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
 def test_the_wish_that_the_exporter_keeps_is_the_same_for_every_release() -> None:
