@@ -157,7 +157,8 @@ def _of_what(arguments: Mapping[str, Any]) -> str:
 
 def _heard(state: HostState | None, result: Mapping[str, Any]) -> Answer:
     """A module's result as the answer to a call."""
-    waiting, failure = (load(kind, result[name]) if result[name] else None for kind, name in ((Step, "waiting"), (Failure, "failure")))
+    waiting = load(Step, result["waiting"]) if result["waiting"] else None
+    failure = load(Failure, result["failure"]) if result["failure"] else None
     return _answer(state, [load(Event, event) for event in result["events"]], waiting, failure)
 
 
