@@ -135,6 +135,8 @@ def test_a_run_that_waited_long_for_something_else_shows_the_part_in_which_somet
     assert 600 < window.start - BEGAN < 605
     assert window.seconds < 20
     assert Window.of(_record.record(lines)).whole
+    short = [{**line, "at": line["at"] - (20 if line["kind"] == "run" else 0)} for line in lines]
+    assert Window.of(_record.record(short)).whole  # a short run is always shown as a whole
 
 
 def test_labels_lack_what_all_hosts_share_and_the_middle_of_what_is_long() -> None:

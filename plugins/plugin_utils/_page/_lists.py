@@ -46,12 +46,13 @@ def facts(record: Record) -> list[tuple[str, str]]:
     if record["batches"]:
         found.append(("batches", str(len(record["batches"]))))
     if outs:
-        found.append(("a member was out", f"{statistics.median(outs):.1f} s, at most {max(outs):.1f} s"))
+        longest = f", at most {max(outs):.1f} s" if len(outs) > 1 else ""
+        found.append(("a member was out", f"{statistics.median(outs):.1f} s{longest}"))
     found.append(("nginx reloads", str(record["reloads"])))
     if probe:
         late = probe["late"]
         found.append(("requests", f"{probe['due']:,} due, {probe['answered']:,} answered, {probe['failed']:,} failed"))
-        found.append(("latency", ", ".join(f"{name} {duration(value)}" for name, value in probe["latency"].items())))
+        found.append((f"latency {' · '.join(probe['latency'])}", " · ".join(map(duration, probe["latency"].values()))))
         if late["requests"]:
             why = {"connections": "all connections were waiting", "machine": "the probe's machine was too slow"}.get(late["why"], "")
             found.append(("sent late", f"{late['requests']:,}, by {late['seconds']:.1f} s at most{f': {why}' if why else ''}"))
@@ -60,7 +61,7 @@ def facts(record: Record) -> list[tuple[str, str]]:
 
 def story(record: Record) -> list[dict[str, Any]]:
     """What happened, in the order of its beginning."""
-    found = [_phase(phase) for phase in record["phases"]]
+    found = [_phase(phase, bool(record["failures"])) for phase in record["phases"] if phase["outcome"] != "skipped"]
     found += [_batch(batch) for batch in record["batches"]]
     for name in _HOOKS:
         found += _commands(name, [step for step in record["steps"] if step["step"] == name])
@@ -97,8 +98,10 @@ def _entry(at: float, what: str, outcome: str, seconds: float | None, who: str, 
     return {"at": at, "what": what, "outcome": outcome, "seconds": seconds, "who": who, "detail": detail}
 
 
-def _phase(phase: Record) -> dict[str, Any]:
-    return _entry(phase["start"], phase["name"], phase["outcome"], phase["seconds"], phase["host"], phase["detail"])
+def _phase(phase: Record, told: bool) -> dict[str, Any]:
+    """A phase; of one that failed the first line, where what failed is ``told`` by itself."""
+    detail = phase["detail"].partition("\n")[0] if told else phase["detail"]
+    return _entry(phase["start"], phase["name"], phase["outcome"], phase["seconds"], phase["host"], detail)
 
 
 def _batch(batch: Record) -> dict[str, Any]:

@@ -17,7 +17,7 @@ _TALL, _LOW, _ALL = 24.0, 4.0, 620.0  # a lane's height at most and at least, an
 _HEAD = 20.0  # the rows above the lanes
 _WIDE, _NARROW, _LETTER = 780.0, 200.0, 7.2  # pixels: of the lanes on a desk and on a phone, of a letter
 _LINE = 13.0  # pixels that a label needs
-_WORDS = {"draining": "drain", "stopped": "stop", "booting": "boot", "checked": "ok", "failed": "failed", "out": "out", "maintenance": "maintenance"}
+_WORDS = {"draining": "drain", "stopped": "stop", "booting": "boot", "checked": "ok", "out": "out", "maintenance": "maintenance"}
 MEANING = {
     "serving": "serves {release}",
     "draining": "drains: no new requests, those under way end",

@@ -12,7 +12,8 @@ from typing import Any
 
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)  # seconds
 _TICKS = 9  # at most
-_SMALL = 0.25  # below this share of the run, what happened to members gets the whole width
+_LONG = 60.0  # seconds of a run of which, if that is less than a
+_SMALL = 0.25  # share of it, the part in which members changed gets the whole width
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Window:
         moments += [failure["at"] for failure in record["failures"]]
         moments += [failure["at"] for failure in (record["probe"] or {}).get("failures", ())]
         inside = [moment for moment in moments if began < moment < ended]
-        if not inside or (max(inside) - min(inside)) >= _SMALL * (ended - began):
+        if not inside or ended - began < _LONG or (max(inside) - min(inside)) >= _SMALL * (ended - began):
             return cls(began, ended, began)
         margin = max(0.15 * (max(inside) - min(inside)), 2.0)
         return cls(max(began, min(inside) - margin), min(ended, max(inside) + margin), began, whole=False)
