@@ -54,10 +54,11 @@ def note(wish: Wish, done: Done, failure: Optional[Failure], previous: Mapping[s
     """Tell and keep what these steps were. A full disk, or a syslog that is not there, does not end a swap."""
     known = {member.id for member in (*wish.pool, *wish.members)}
     before = read(wish)
-    swaps = {member: entry for member, entry in after(before, done, previous).items() if member in known}
+    went = [(step, event) for step, event in done if event.outcome != "failed"]  # what was refused at once leaves the last swap as it is told
+    swaps = {member: entry for member, entry in after(before, went, previous).items() if member in known}
     if swaps != before:
         _keep(path(wish), swaps)
-    for text, severity in lines(wish, done, failure, swaps, _by(wish)):
+    for text, severity in lines(wish, done, failure, after(before, done, previous), _by(wish)):
         _syslog.send(text, severity)
 
 

@@ -94,6 +94,15 @@ def test_what_cannot_be_kept_ends_nothing(tmp_path: Path) -> None:
     assert _account.read(torn)[BLUE]["ended"] == 107.0
 
 
+def test_a_step_that_was_refused_changes_nothing_of_what_is_told_of_the_last_swap(tmp_path: Path) -> None:
+    wish = replace(WISH, root=str(tmp_path))
+    _account.note(wish, SWAP, None, {})
+    before = Path(_account.path(wish)).stat().st_mtime_ns
+
+    _account.note(wish, [did("switch", 90_000.0, "failed")], Failure("", "switch", "2 serve", "1 would", (), "app1"), {})
+    assert Path(_account.path(wish)).stat().st_mtime_ns == before
+
+
 def test_members_that_are_no_more_are_forgotten(tmp_path: Path) -> None:
     wish = replace(WISH, root=str(tmp_path))
     _account.note(wish, SWAP, None, {})
