@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _ending, _fleet, _journal, _lease, _remote, _runner, _task, _watching
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _ending, _fleet, _journal, _lease, _probing, _remote, _runner, _task, _watching
 
 
 class ActionModule(ActionBase):
@@ -70,11 +70,14 @@ class ActionModule(ActionBase):
         lock = held or _lease.take(self, variables, f"swap of release {fleet.release}", _lease.PATIENCE)
         left_out = lock.get("left_out", {})
         wishes = [wish for wish in fleet.wishes if wish.host not in left_out]
-        watch = _watching.of(fleet.rollout.limits, wishes, None)
+        watch = _watching.of(fleet.rollout.limits, wishes, _probing.running(self, variables), self._display.warning)
         policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=watch is not None)
         try:
             remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
-            return _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v, watch)
+            tell, proceed = _task.teller(self, variables), _task.controller_lives()
+            if watch:
+                watch.prepare(tell, proceed)
+            return _runner.swap(wishes, remote, tell, policy, proceed, self._display.v, watch)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
@@ -88,7 +91,8 @@ class ActionModule(ActionBase):
                 self._display.display(f"{wish.host}: not known before hotswap.bluegreen.install: {text}")
             waiting = _task.fact(variables, wish.host, "bluegreen_would_wait") or []
             states[wish.host] = _assume_staged(states.get(wish.host) or _bare(wish), waiting)
-        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=_watching.of(fleet.rollout.limits, fleet.wishes, None) is not None)
+        watched = _watching.of(fleet.rollout.limits, fleet.wishes, None, self._display.warning) is not None
+        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=watched)
         done = _runner.preview(fleet.wishes, states, policy)
         tell = _task.teller(self, variables)
         for step in done.planned:

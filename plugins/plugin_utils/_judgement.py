@@ -68,6 +68,8 @@ def read(values: Mapping[str, Any], problems: Problems) -> Limits:
         problems.unless(not wrong, f"bluegreen_max_failed is {show(values['max_failed'])}; a number of requests, or a share such as 0.5%, is expected.")
     slowdown = values["max_slowdown"]
     problems.unless(slowdown == 0 or slowdown > 1, f"bluegreen_max_slowdown is {slowdown:g}; a factor above 1, such as 2, is expected, or 0 for no limit.")
+    needy = [f"bluegreen_{name}" for name, set_ in (("max_failed", failed is not None), ("max_slowdown", slowdown)) if set_]
+    problems.unless(not needy or values.get("probe"), f"{' and '.join(needy)}: it is the probe's requests that are limited; set bluegreen_probe.")
     given = values.get("watch")
     problems.unless(given is None or 0 <= given <= 3600, f"bluegreen_watch is {show(given)}; seconds from 0 to 3600 are expected.")
     limited = failed is not None or slowdown or values["error_logs"] or values["max_memory"] or values["max_load"]
@@ -116,6 +118,11 @@ def crossed(limits: Limits, seen: Mapping[str, Any], began: float, entered: floa
             wish = f"p95 of the probe's requests is at most {limits.slowdown:g} times what it was before the swap (bluegreen_max_slowdown)"
             found.append(Crossing(wish, f"{slow:.3f} s, before the swap {was:.3f} s: {slow / was:.1f} times" if was else f"{slow:.3f} s, before the swap none"))
     return found
+
+
+def knows_before(seen: Mapping[str, Any], now: float) -> bool:
+    """Whether the probe has counted for long enough to know how fast answers are before a swap that begins now."""
+    return len(_p95(seen, 0.0, now)) >= _BEFORE
 
 
 def of_hosts(states: Mapping[str, HostState]) -> list[Crossing]:

@@ -61,10 +61,21 @@ class Lookout:
                     break
         return True
 
+    def _at_fault(self, members: Sequence[str]) -> list[str]:
+        """Who of this run may have shown it: a standby answers, and is seen to, only while its host's primary is out."""
+        latest = [member for member in members if member in self._walk.worked_on] or list(self.latest)
+        hosts = {member.partition("/")[0] for member in latest}
+        standbys = [member for member in self._walk.result.swapped if member in self._walk.worked_on and self._is_standby(member) and member not in latest]
+        return [*(member for member in standbys if member.partition("/")[0] in hosts), *latest]
+
+    def _is_standby(self, member: str) -> bool:
+        host, _, slot = member.partition("/")
+        return self._walk.wishes[host].member(slot).backup
+
     def crossed(self, members: Sequence[str]) -> bool:
         """Whether a limit is crossed; those of ``members`` that this run has worked on have failed then, else the batch before."""
         found = self._watch.crossed(self._walk.result.states, self._began, self._entered) if self._watch else []
         for crossing in found[:1]:
-            for member in [member for member in members if member in self._walk.worked_on] or self.latest or ("",):
+            for member in self._at_fault(members) or ("",):
                 self._walk.fail(Failure(member, "watch", crossing.expected, crossing.seen, (), crossing.host or member.partition("/")[0]))
         return bool(found)

@@ -219,7 +219,7 @@ def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
         text = f"{member} could not be put back either and stays out of the balancer; {rest}"
     else:
         text = f"{member} has no release to go back to and stays out of the balancer; {rest}"
-    second = [failure.member for failure in result.failures[1:] if failure.member and failure.member != member]
+    second = [failure.member for failure in result.failures[1:] if failure.member and failure.member != member and failure.member not in result.returned]
     if second:
         text += f" The way back ended at {second[0]}, which could not be put back: nothing more was tried."
     return text

@@ -8,7 +8,7 @@ It decides nothing that the planner or a step's own guard can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
@@ -186,7 +186,7 @@ class _Run:
         for step in batch.steps:
             self.detail(f"{step.member} on {step.host}: {step.name}")
         if self.lookout.crossed(()):
-            self.back.recover(self.lookout.latest)
+            self.back.recover(self._concerned(()))
             return
         self.result.batches.append(tuple(batch.members))
         number = len(self.result.batches)
@@ -195,17 +195,21 @@ class _Run:
         if self._flush(batch.members, batch.leave):
             return
         if self.walk.round(batch.work) or self.lookout.crossed(batch.members):
-            self.back.recover((*self.back.failed(self.lookout.latest), *batch.members))
+            self.back.recover(self._concerned(batch.members))
             return
         if batch.after or self.lookout.watches:
             failed = self.walk.round(batch.enter) or self.walk.round(batch.after)
             if failed or (self.lookout.watches and self.lookout.look_after(batch.members)):
-                self.back.recover(batch.members)
+                self.back.recover(self._concerned(batch.members))
             return
         self._carried = batch.enter
         for steps in batch.enter.values():
             for step in steps:
                 self.walk.world.assume(step)
+
+    def _concerned(self, members: Iterable[str]) -> tuple[str, ...]:
+        """The members of a batch that is broken off, behind those of earlier ones that have failed with it."""
+        return tuple(dict.fromkeys((*self.back.failed(self.result.swapped), *members)))
 
     def _flush(self, members: Sequence[str], following: _planner.Round) -> bool:
         """Do what was carried over, and on the same hosts, in the same calls, what follows. Whether something failed."""
@@ -214,7 +218,7 @@ class _Run:
         if not self.walk.round(part) and not self.lookout.crossed(members):
             return False
         entering = (member for steps in carried.values() for step in steps for member in step.members)
-        self.back.recover(tuple(dict.fromkeys((*self.back.failed(self.lookout.latest), *entering, *members))))
+        self.back.recover(self._concerned((*entering, *members)))
         return True
 
     def take_out(self, members: Sequence[str], dry: bool) -> None:

@@ -1,4 +1,4 @@
-"""A release that boots and answers well, and is stopped all the same by what its host shows: new errors in a log."""
+"""A release that boots and is healthy, and is stopped all the same by what its host and its clients show."""
 
 from __future__ import annotations
 
@@ -74,3 +74,35 @@ def test_errors_in_a_log_take_the_member_back_and_the_journal_has_it(bed: beds.B
     done = plays.run(bed.path / "plays", "hotswap.bluegreen.release", {"app1": {}}, {**bed.variables, **plays.RELEASE, **given})
     assert done.returncode == 0, done.stdout + done.stderr
     assert answering(bed) == {"v2"}
+
+
+@pytest.mark.parametrize(
+    ("ill", "limits", "sentence"),
+    [
+        ({"FAILS": "500"}, {"bluegreen_max_failed": "1%"}, "at most 1 % of the probe's requests fail (bluegreen_max_failed); seen: "),
+        ({"SLOW": "0.2"}, {"bluegreen_max_slowdown": 2}, "p95 of the probe's requests is at most 2 times what it was before the swap (bluegreen_max_slowdown)"),
+    ],
+)
+def test_what_the_clients_see_takes_the_member_back_and_the_report_shows_it(bed: beds.Bed, ill: dict[str, str], limits: dict[str, Any], sentence: str) -> None:
+    reports = bed.path / "reports" / next(iter(ill))
+    before = answering(bed)
+    given = {
+        "bluegreen_release": f"v3-{next(iter(ill))}",
+        "bluegreen_environment": ill,
+        "bluegreen_probe": [{"name": "front", "path": "/", "rate": 40}],
+        "bluegreen_probe_url": bed.url,
+        "bluegreen_probe_release": {"json": "release"},
+        "bluegreen_watch": 4,
+        "bluegreen_report_dir": str(reports),
+        **limits,
+    }
+    done = plays.run(bed.path / "plays", "hotswap.bluegreen.release", {"app1": {}}, {**bed.variables, **plays.RELEASE, **given})
+    told = done.stdout + done.stderr
+    assert done.returncode == 2 and sentence in told, told
+    assert "app1/green is back on release" in told and "could not be put back" not in told
+    assert answering(bed) == before
+    (page,) = reports.glob("*/report.html")
+    record = json.loads((page.parent / "report.json").read_text())
+    assert record["probe"]["due"] == record["probe"]["answered"] + record["probe"]["failed"] > 40
+    assert bool(record["probe"]["failed"]) is ("FAILS" in ill)
+    assert "bluegreen_max_" in page.read_text()

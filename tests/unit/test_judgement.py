@@ -67,7 +67,7 @@ def test_hosts_say_themselves_what_they_cross() -> None:
     assert _judgement.of_hosts(states) == [_judgement.Crossing("no line", "one line", "app2")]
 
 
-NONE: dict[str, Any] = {"max_failed": "", "max_slowdown": 0.0, "error_logs": [], "max_memory": 0.0, "max_load": 0.0, "watch": None}
+NONE: dict[str, Any] = {"max_failed": "", "max_slowdown": 0.0, "error_logs": [], "max_memory": 0.0, "max_load": 0.0, "watch": None, "probe": [{"path": "/"}]}
 
 
 def read(**values: Any) -> tuple[Limits, list[str]]:
@@ -93,6 +93,7 @@ def test_limits_as_they_are_written() -> None:
         ({"max_failed": "101%"}, "bluegreen_max_failed is '101%'; a number"),
         ({"max_failed": "1.5"}, "bluegreen_max_failed is '1.5'; a number"),
         ({"max_slowdown": 0.5}, "bluegreen_max_slowdown is 0.5; a factor above 1"),
+        ({"max_failed": 0, "probe": []}, "bluegreen_max_failed: it is the probe's requests that are limited; set bluegreen_probe."),
         ({"watch": -1.0}, "bluegreen_watch is -1; seconds from 0 to 3600 are expected."),
         ({"max_memory": 101.0}, "bluegreen_max_memory is 101; percent from 0 to 100 is expected, 0 for no limit."),
         ({"error_logs": [{"path": "log", "pattern": "x"}]}, "bluegreen_error_logs: path is 'log'; an absolute path on the host is expected."),

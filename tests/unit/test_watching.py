@@ -78,8 +78,16 @@ def test_with_the_policies_the_others_go_back_too() -> None:
     assert run(there, at=3, on_failure="fleet").returned == ["app3/main", "app2/main", "app1/main"]
     assert set(releases(there).values()) == {OLD}
     there = fleet({"app1": two_slots(), "app2": two_slots()})
-    assert run(there, at=4, on_failure="host").returned[0].startswith("app2/")
+    assert run(there, at=4, on_failure="host").returned == ["app2/green", "app2/blue"]
     assert [release for member, release in releases(there).items() if member.startswith("app1/")] == [NEW, NEW]
+
+
+def test_a_standby_is_judged_with_its_primary() -> None:
+    there = fleet({"app1": two_slots()})
+    result = run(there, at=2)  # nobody asks the standby before the primary is out
+    assert result.returned == ["app1/green", "app1/blue"]
+    assert set(releases(there).values()) == {OLD}
+    assert "could not be put back" not in _runner.message(result, there.wishes)
 
 
 def test_a_batch_goes_back_as_one() -> None:

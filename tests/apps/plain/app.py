@@ -1,4 +1,7 @@
-"""A small service for the scenarios: tells its release and slot; ADDRESS is where it listens, BOOT_SECONDS delays its start, CRASH ends it, COMPLAINTS is a log for its errors."""
+"""A small service for the scenarios: tells its release and slot; ADDRESS is where it listens, BOOT_SECONDS delays its start, CRASH ends it.
+
+COMPLAINTS is a log for its errors; FAILS (a status) and SLOW (seconds) are how its answers, but for /health, go wrong.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ class Handler(BaseHTTPRequestHandler):
                 log.write(f"ERROR in {os.environ.get('BLUEGREEN_RELEASE')}: no price list\n")
         names = {"release": "BLUEGREEN_RELEASE", "slot": "BLUEGREEN_SLOT", "word": "WORD"}
         body = json.dumps({key: os.environ.get(name) for key, name in names.items()}).encode()
-        self.send_response(200)
+        ill = self.path != "/health"
+        time.sleep(float(os.environ.get("SLOW", "0")) if ill else 0)
+        self.send_response(int(os.environ.get("FAILS", "200")) if ill else 200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
