@@ -103,7 +103,7 @@ def _first(seen: Mapping[str, Any] | None, began: float) -> Lane:
 
 
 def _as_seen(seen: Mapping[str, Any]) -> str:
-    if seen["serving"]:
+    if seen["serving"] and seen["pid"]:  # a balancer also names who has no process yet
         return "serving"
     if seen["maintenance"]:
         return "maintenance"
@@ -140,10 +140,10 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
 
 def _last(lane: Lane, seen: Mapping[str, Any], ended: float) -> None:
     """How it was seen at the end puts right what the steps did not tell."""
-    if bool(seen["serving"]) != (lane.state in SERVING):
-        if lane.state != "failed" or seen["serving"]:
-            lane.turn(ended, _as_seen(seen), seen["release"])
-            lane.state = _as_seen(seen)
+    state = _as_seen(seen)
+    if (state == "serving") != (lane.state in SERVING):
+        if lane.state != "failed" or state == "serving":
+            lane.turn(ended, state, seen["release"])
     elif seen["release"] and lane.state in SERVING:
         lane.release = seen["release"]
 
@@ -162,10 +162,9 @@ def result(lane: Lane, complete: bool) -> str:
 
 
 def out(lane: Lane) -> float:
-    """The seconds in which it did not serve, of a member that did before or after."""
-    if not any(span.state in SERVING for span in lane.spans):
-        return 0.0
-    return round(sum(span.end - span.start for span in lane.spans if span.state not in SERVING), 3)
+    """The seconds in which a member that served did not."""
+    first = next((number for number, span in enumerate(lane.spans) if span.state in SERVING), len(lane.spans))
+    return round(sum(span.end - span.start for span in lane.spans[first:] if span.state not in SERVING), 3)
 
 
 def spans(lane: Lane) -> list[dict[str, Any]]:

@@ -181,6 +181,18 @@ def test_a_member_in_maintenance_is_left_alone_and_named() -> None:
     assert found["sentence"].endswith("is on 1 of 2 members, in 7.4 s. app1/blue is in maintenance and was left alone.")
 
 
+def test_a_member_without_a_process_does_not_serve_though_a_balancer_names_it_and_was_never_out() -> None:
+    run = Run(members=["app1/blue"]).begin()
+    run.states["app1/blue"] = seen(None, pid=0)
+    run.look("before")
+    for step in ("start", "check", "enable"):
+        run.step(step, "app1/blue", 1)
+    run.states["app1/blue"] = seen("v2")
+    found = of(run.end())
+    assert states(found, "app1/blue") == ["stopped", "booting", "checked", "serving v2"]
+    assert (found["members"][0]["out"], results(found)["app1/blue"]) == (0, "released")
+
+
 def test_two_balancers_take_a_member_out_with_the_first_and_back_with_the_first() -> None:
     run = Run(members=["app1/blue"]).begin()
     run.look("before")
