@@ -18,7 +18,7 @@ import pytest
 from tests.scenarios import plays
 from tools import bed as beds
 
-RULES = Path(__file__).resolve().parents[2] / "roles" / "monitoring" / "files" / "bluegreen.rules.yml"
+FILES = Path(__file__).resolve().parents[2] / "roles" / "monitoring" / "files"
 RELEASE: dict[str, Any] = {name.removeprefix("bluegreen_"): value for name, value in plays.RELEASE.items()}
 NOBODY = 65534
 
@@ -92,13 +92,20 @@ class Prometheus:
         return [alert["labels"] for alert in found if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
 
 
+def dashboard() -> list[str]:
+    """Every query of the dashboard, as Grafana sends it for our service."""
+    board = json.loads((FILES / "bluegreen.json").read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel["targets"]] + [note["expr"] for note in board["annotations"]["list"]]
+    return [expression.replace("$service", "shop").replace("$__range", "1m") for expression in asked]
+
+
 @contextlib.contextmanager
 def prometheus(host: Host) -> Iterator[Prometheus]:
     """Both programs over the host's textfiles, every half second, with the rules as they are but for how long an alert waits."""
     exporter, port = beds.free_ports(2)
     folder = host.path / "prometheus"
     folder.mkdir()
-    (folder / "rules.yml").write_text(re.sub(r"for: \d+m", "for: 1s", RULES.read_text()))
+    (folder / "rules.yml").write_text(re.sub(r"for: \d+m", "for: 1s", (FILES / "bluegreen.rules.yml").read_text()))
     config = {
         "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "500ms"},
         "rule_files": ["rules.yml"],
@@ -139,6 +146,9 @@ def test_a_release_is_in_prometheus_at_once_and_a_member_that_dies_raises_the_al
         host.minute()
         fired = beds.wait_until(lambda: there.firing("BluegreenMemberDown"), 30, "the alert")
         assert [(labels["service"], labels["member"], labels["severity"]) for labels in fired] == [("shop", "app1/blue", "critical")]
+
+        nothing = {expression for expression in dashboard() if not there.query(expression)}
+        assert nothing == {'max(bluegreen_last_failure_timestamp_seconds{service="shop"} > 0) * 1000'}, "nothing has failed, and all else is there"
 
 
 def test_its_own_playbook_finds_nothing_to_do_and_the_role_takes_it_away_to_nothing(host: Host) -> None:
