@@ -55,6 +55,31 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
+# The files that take longest, by minutes: they are begun first, so that nobody waits for one at the end.
+LONGEST = (
+    *("molecule/test_scenarios.py", "molecule/test_example.py", "scenarios/test_hooks.py", "scenarios/test_release.py", "scenarios/test_lock.py"),
+    *("scenarios/test_connections.py", "scenarios/test_rollback.py", "test_demo.py", "scenarios/test_watch.py", "scenarios/test_bad_input.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first."""
+    rank = {f"tests/{name}": number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker gets a file, whose tests share their beds, or one of molecule's scenarios, which share nothing."""
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class Files(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return nodeid if nodeid.startswith("tests/molecule/") else nodeid.partition("::")[0]
+
+    return Files(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     """A worker of pytest-xdist has ended: what its tests counted is told by the process that closes the run."""
