@@ -128,8 +128,9 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
         lane.back = True
         if lane.state not in SERVING:  # else it serves on: it was not taken out, or a command after it failed
             lane.turn(at, "failed")
-    elif step == "switch" and outcome != "unchanged":
-        lane.turn(at, "draining")
+    elif step == "switch":
+        if outcome != "unchanged" and lane.state in (*SERVING, "unknown"):
+            lane.turn(at, "draining")
     elif step == "enable":
         lane.turn(at, "put back" if lane.back else "serving")
     elif step == "start":

@@ -185,7 +185,7 @@ def test_a_member_without_a_process_does_not_serve_though_a_balancer_names_it_an
     run = Run(members=["app1/blue"]).begin()
     run.states["app1/blue"] = seen(None, pid=0)
     run.look("before")
-    for step in ("start", "check", "enable"):
+    for step in ("switch", "drain", "start", "check", "enable"):
         run.step(step, "app1/blue", 1)
     run.states["app1/blue"] = seen("v2")
     found = of(run.end())
