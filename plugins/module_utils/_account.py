@@ -32,7 +32,15 @@ def read(wish: Wish) -> Swaps:
         found = json.loads(_files.read(path(wish)) or "{}")
     except (ValueError, Refusal):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {member: entry for member, entry in found.items() if _is_entry(entry)} if isinstance(found, dict) else {}
+
+
+def _is_entry(entry: Any) -> bool:
+    """A file that somebody edited must not end a swap."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("steps"), dict) or not isinstance(entry.get("previous"), str):
+        return False
+    numbers = (entry.get("began"), entry.get("ended"), *entry["steps"].values())
+    return entry["steps"].keys() <= set(ORDER) and all(type(number) in (int, float) for number in numbers)
 
 
 def after(swaps: Mapping[str, Mapping[str, Any]], done: Iterable[Tuple[Step, Event]], previous: Mapping[str, str]) -> Swaps:

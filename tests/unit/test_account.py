@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -87,11 +88,19 @@ def test_a_wait_that_goes_on_is_no_end() -> None:
 def test_what_cannot_be_kept_ends_nothing(tmp_path: Path) -> None:
     _account.note(replace(WISH, root=str(tmp_path / "gone")), SWAP, None, {})
 
-    torn = replace(WISH, root=str(tmp_path))
-    Path(_account.path(torn)).write_text('{"app1/blue"')
-    assert _account.read(torn) == {}
-    _account.note(torn, SWAP, None, {})
-    assert _account.read(torn)[BLUE]["ended"] == 107.0
+
+GOOD = {"began": 1.0, "ended": 2.0, "previous": "", "steps": {}}
+WRONG = ('{"app1/blue"', "[]", *(json.dumps({BLUE: {**GOOD, **change}}) for change in ({"steps": 1}, {"steps": {"x": 1}}, {"began": "1"}, {"previous": None})))
+
+
+@pytest.mark.parametrize("text", ["5", '{"app1/blue": 5}', *WRONG])
+def test_a_file_that_was_torn_or_edited_is_written_anew(tmp_path: Path, text: str) -> None:
+    wish = replace(WISH, root=str(tmp_path))
+    Path(_account.path(wish)).write_text(text)
+
+    assert _account.read(wish) == {}
+    _account.note(wish, SWAP, None, {})
+    assert _account.read(wish)[BLUE]["ended"] == 107.0
 
 
 def test_a_step_that_was_refused_changes_nothing_of_what_is_told_of_the_last_swap(tmp_path: Path) -> None:
@@ -116,8 +125,6 @@ _FIELD = re.compile(r'([a-z]+)=("(?:[^"\\]|\\.)*"|[^ "]+)(?: |\Z)')
 
 
 def read(line: str) -> dict[str, str]:
-    import json
-
     found = _FIELD.findall(line)
     assert "".join(f"{name}={value} " for name, value in found).rstrip() == line
     return {name: json.loads(value) if value.startswith('"') else value for name, value in found}
