@@ -106,7 +106,7 @@ class ActionModule(ActionBase):
             for step in done.planned:
                 tell(step)
         else:
-            done = _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives(), self._display.v)
+            done = _runner.swap(wishes, remote, _task.teller(self, variables), policy, _task.controller_lives())
         if not done.ok:
             return self._failed(
                 done, wishes, f"{', '.join(members)} could not be brought back to release {fleet.release}; whoever does not serve stays marked."

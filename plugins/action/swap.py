@@ -77,7 +77,7 @@ class ActionModule(ActionBase):
             tell, proceed = _task.teller(self, variables), _task.controller_lives()
             if watch:
                 watch.prepare(tell, proceed)
-            return _runner.swap(wishes, remote, tell, policy, proceed, self._display.v, watch)
+            return _runner.swap(wishes, remote, tell, policy, proceed, watch)
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ansible import constants as C
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step
 
-from ._plain import span
-from ._result import Looked, Returned, Turn
+from ._plain import columns, span
+from ._result import Looked, Returned, Turn, members
 
 _WHAT = {
     "declare": "declare a pool (one reload)",
@@ -137,6 +137,8 @@ class Lines:
             return self._event(item)
         if isinstance(item, Turn):
             return self._turn(item)
+        if isinstance(item, Looked):
+            return self._looked(item)
         if isinstance(item, Failure) and item.step == "watch":  # no step of its own has said so
             return [Line(f"{item.member or item.host}  {_name(item.step)}FAILED: expected: {item.expected}; seen: {item.seen}", color=C.COLOR_ERROR)]
         return []  # the message at the end tells them
@@ -167,7 +169,24 @@ class Lines:
         now = self._now()
         self._began = now if self._began is None else self._began
         self._batches.append(_Batch(turn, now))
-        return [Line(f"batch {turn.number} of {turn.of}: {', '.join(turn.members)}", 1)]
+        names = ", ".join(dict.fromkeys(step.name for step in turn.steps))
+        return [Line(f"batch {turn.number} of {turn.of} begins: {', '.join(turn.members)}: {names}", 1)]
+
+    def _looked(self, item: Looked) -> list[Line]:
+        """Why the walk goes as it goes: how its members were seen before it. How they are after it is the table's to say."""
+        if item.when != "before":
+            return []
+        head = ("at the beginning:", "RUNS", "STATE", "SERVED BY")
+        rows = [
+            (
+                f"  {name}",
+                seen["release"] or "nothing",
+                f"{seen['state']}, {'healthy' if seen['healthy'] else 'not healthy'}",
+                ", ".join(seen["balancers"]) or "-",
+            )
+            for name, seen in members(item.states).items()
+        ]
+        return [Line(text, 1) for text in columns([head, *rows])]
 
     def _summary(self, batch: _Batch) -> Line:
         """A batch that is through, and how long those that are left may take if they are as long as those before."""

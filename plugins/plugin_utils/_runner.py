@@ -99,15 +99,13 @@ def swap(
     tell: Tell,
     policy: Policy | None = None,
     proceed: Callable[[], None] = lambda: None,
-    detail: Callable[[str], None] = lambda _text: None,
     watch: Watch | None = None,
 ) -> Result:
     """Walk the release through all members; ``proceed`` raises :class:`Abandoned` when the run must not go on.
 
     ``wishes`` are the hosts that run members, in the order of the walk, and their balancers. ``tell`` gets every step
-    as it begins and ends, ``detail`` what only a person looking for something wants to know. A round's steps of one
-    host travel in one call: each step guards itself there, so a member that is not as it was expected ends the call,
-    not the service. After each batch the plan is made anew from what was seen.
+    as it begins and ends. A round's steps of one host travel in one call: each step guards itself there, so a member
+    that is not as it was expected ends the call, not the service. After each batch the plan is made anew from what was seen.
 
     The first member that fails ends the spread, and the policy says what goes back. So does a limit that ``watch`` finds
     crossed: the members that were swapped last are at fault then. A host that is lost ends it, too,
@@ -116,11 +114,9 @@ def swap(
     policy = policy or Policy()
     walk = Walk(by_host(wishes), remote, tell, policy.chosen, proceed)
     there = walk.observe()
-    for line in table(walk.result.states, walk.wishes):
-        detail(f"at the beginning: {line}")
     tell(Looked("before", walk.result.began))
     if there:
-        _Run(walk, policy, detail, watch).forward()
+        _Run(walk, policy, watch).forward()
     tell(Looked("after", walk.result.states))
     return walk.result
 
@@ -134,15 +130,14 @@ def take_out(
     """
     walk = Walk(by_host(wishes), remote, tell, frozenset(members), proceed)
     if walk.observe(needed=[wish.host for wish in wishes if wish.pool]):
-        _Run(walk, Policy(chosen=frozenset(members)), lambda _text: None).take_out(members, dry)
+        _Run(walk, Policy(chosen=frozenset(members))).take_out(members, dry)
     return walk.result
 
 
 class _Run:
-    def __init__(self, walk: Walk, policy: Policy, detail: Callable[[str], None], watch: Watch | None = None) -> None:
+    def __init__(self, walk: Walk, policy: Policy, watch: Watch | None = None) -> None:
         self.walk = walk
         self.policy = policy
-        self.detail = detail
         self.result = walk.result
         self.back = WayBack(walk, policy.on_failure)
         self.lookout = Lookout(walk, watch)
@@ -183,8 +178,6 @@ class _Run:
         return self.walk.round(first)
 
     def _do(self, batch: _planner.Batch) -> None:
-        for step in batch.steps:
-            self.detail(f"{step.member} on {step.host}: {step.name}")
         if self.lookout.crossed(()):
             self.back.recover(self._concerned(()))
             return

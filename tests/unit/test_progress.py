@@ -13,6 +13,8 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._result import L
 from tests.unit import simulation
 from tests.unit.simulation import fleet, two_slots
 
+MEMBER = SlotState("RUNNING", pid=7, release="v1", healthy=True)
+
 
 class Watched:
     """A terminal and its clock: tell it something, and see what becomes visible without ``-v``."""
@@ -89,6 +91,22 @@ def test_a_limit_that_is_crossed_is_told_and_other_failures_are_left_to_the_mess
     assert terminal("app1/blue: failed, going back to release v1") == ["app1/blue: failed, going back to release v1"]
 
 
+def test_with_v_it_says_how_it_found_the_members_and_what_a_batch_is_about_to_do() -> None:
+    terminal = Watched()
+    found = {
+        "app1": HostState("app1", 5.0, {"blue": MEMBER, "green": SlotState("FATAL")}),
+        "lb1": HostState("lb1", 5.0, {}, BalancerState("x", ("app1/blue",), (), True)),
+    }
+    assert terminal(Looked("before", found)) == []
+    assert terminal(turn(1, 2, "app1/blue", "app2/blue", balancers=("lb1",))) == []
+    assert terminal.verbose() == [
+        "at the beginning:  RUNS     STATE               SERVED BY",
+        "  app1/blue        v1       RUNNING, healthy    lb1",
+        "  app1/green       nothing  FATAL, not healthy  -",
+        "batch 1 of 2 begins: app1/blue, app2/blue: switch, enable, check",
+    ]
+
+
 def turn(number: int, of: int, *members: str, balancers: tuple[str, ...] = ("lb1", "lb2")) -> Turn:
     steps = [Step(name, host, members, "v2" if name == "enable" else "") for host in balancers for name in ("switch", "enable")]
     return Turn(members, number, of, (*steps, *(Step("check", member.partition("/")[0], (member,), "v2") for member in members)))
@@ -142,8 +160,6 @@ def test_in_a_walk_through_a_hundred_members_every_batch_is_told_once_in_its_ord
 
 
 # The table at the end.
-
-MEMBER = SlotState("RUNNING", pid=7, release="v1", healthy=True)
 
 
 def states(serving: dict[str, tuple[str, ...]], **hosts: dict[str, SlotState]) -> dict[str, HostState]:
