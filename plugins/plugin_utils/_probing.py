@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,7 @@ from . import _fleet, _remote, _task, _values
 from ._probe_rules import CONTROLLER
 
 FACT = "bluegreen_probing"
+_SORTS = 8  # of failures that are told; the report has them all
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,9 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     if late["requests"]:
         why = "all connections of their kind waited" if late["why"] == "connections" else "the machine of the probe was too slow"
         lines.append(f"probe: {late['requests']:,} requests were sent later than they were due, by {late['seconds']:g} s at most: {why}")
-    for failure in result["failures"][:5]:
-        who = f" ({failure['release']})" if failure["release"] else ""
-        lines.append(f"probe: failed: {failure['kind']}: {failure['class']}: {failure['detail']}{who}")
+    told = Counter((failure["kind"], failure["class"], failure["detail"], failure["release"]) for failure in result["failures"])
+    for (kind, failed, detail, release), count in told.most_common(_SORTS):
+        lines.append(f"probe: {count:,} × {kind}: {failed}: {detail}{f' ({release})' if release else ''}")
     return lines
 
 

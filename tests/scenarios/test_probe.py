@@ -97,7 +97,7 @@ def test_a_naive_restart_under_the_same_probe_fails_with_counts(bed: beds.Bed) -
     assert result["by_class"]["status"] > 10  # nginx answers 502 while nobody is there
     assert result["due"] == result["answered"] + result["failed"]
     assert f"{result['failed']:,} failed (" in done.stdout
-    assert "probe: failed: front: status: 502, not 200; server nginx" in done.stdout
+    assert "× front: status: 502, not 200; server nginx" in done.stdout
     assert left() == []
 
 

@@ -190,6 +190,6 @@ def test_the_summary_says_what_happened() -> None:
         "probe: 1,200 requests due, 1,197 answered (v1 700, v2 497), 3 failed (2 refused, 1 reset); p50 2 ms, p95 10 ms, p99 1.50 s, max 2.00 s",
         "probe: 4 WebSockets opened, 2 closed as announced, 0 cut, slowest back after 0.05 s",
         "probe: 4 requests were sent later than they were due, by 0.25 s at most: the machine of the probe was too slow",
-        "probe: failed: front: reset: the connection was reset (v1)",
+        "probe: 1 × front: reset: the connection was reset (v1)",
     ]
     assert _probing.summary({}) == ["probe: it counted nothing"]
