@@ -5,20 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import runpy
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _account, _exporter, _fence, _hold, _lock, _monitoring, _nginx, _syslog
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Monitoring, Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Monitoring, Refusal, Wish, dump
 
 from tests.drivers.conftest import MakeFleet, MakeShop
 from tests.drivers.shop import Shop, altered
 from tools.bed import wait_until
+
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -145,6 +150,20 @@ def test_an_exporter_that_does_not_run_fails_its_installation(make_shop: MakeSho
     with pytest.raises(Refusal, match="the exporter of metrics fails: exit status 1"):
         _monitoring.install(wish)
     assert os.listdir(wish.cron_dir) == []
+
+
+def test_the_end_of_a_run_wakes_it_on_each_host(make_shop: MakeShop, place: Callable[[Shop], Wish]) -> None:
+    wish = place(make_shop().released("v1"))
+    _monitoring.install(wish)
+    os.unlink(_exporter.textfile(wish))
+    finish = runpy.run_path(str(ROOT / "plugins" / "modules" / "finish.py"))["work"]
+    asked = {"wish": dump(wish), "token": 1, "keeps_lease": False, "event": {}, "swapped": False, "look": False, "prune": False}
+    try:
+        finish(SimpleNamespace(params=asked, check_mode=False))
+    finally:
+        _fence.leave()
+
+    wait_until(lambda: os.path.exists(_exporter.textfile(wish)), 15, "what it writes")
 
 
 def test_one_that_cannot_see_says_how_many_things_and_goes_on(make_shop: MakeShop, place: Callable[[Shop], Wish]) -> None:

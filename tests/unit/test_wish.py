@@ -192,6 +192,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no choice of ours": ({"on_drain_timeout": "wait"}, "bluegreen_on_drain_timeout is 'wait'; one of go_on, stop is expected."),
     "no flag": ({"server": "perhaps"}, "bluegreen_server is 'perhaps'; true or false is expected."),
+    "no path for metrics": (
+        {"monitoring_textfile_dir": "textfiles"},
+        "bluegreen_monitoring_textfile_dir is 'textfiles'; an absolute path of letters, digits and . _ + - @, without '..', is expected.",
+    ),
     "no path": ({"root": "srv"}, "bluegreen_root is 'srv'; an absolute path of letters, digits and . _ + - @, without '..', is expected."),
     "path that climbs": ({"root": "/srv/../etc"}, "bluegreen_root is '/srv/../etc'; an absolute path "),
     "key without a certificate": ({"tls_key": "/k"}, "bluegreen_tls_certificate and bluegreen_tls_key belong together; one is missing."),
