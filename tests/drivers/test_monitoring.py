@@ -22,7 +22,6 @@ from tests.drivers.conftest import MakeFleet, MakeShop
 from tests.drivers.shop import Shop, altered
 from tools.bed import wait_until
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
