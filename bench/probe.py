@@ -13,12 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tools.bed import BalancerBed, collections_path
-
-sys.path.insert(0, str(collections_path()))
-
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _probe_process
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe import _kinds
+from tools.bed import BalancerBed
+from tools.probe import Kind, Probe
 
 _SITE = 'server {{ listen 127.0.0.1:{port}; location / {{ add_header X-Release v1; default_type application/json; return 200 "{{}}"; }} }}\n'
 
@@ -31,18 +27,12 @@ class _Server(BalancerBed):
 
 def measure(url: str, rate: float, seconds: float, cores: tuple[int, int], **kind: Any) -> dict[str, Any]:
     """A probe on the second of two ``cores``, for so many seconds; its result, and the ``core`` share that it used."""
-    folder = _probe_process.place(f"bench-{os.getpid()}")
-    settings = _kinds.Settings((_kinds.Kind("front", url, rate=rate, **kind),), {"header": "X-Release"}, limit=seconds + 60)
     os.sched_setaffinity(0, {cores[1]})
-    try:
-        _probe_process.start(folder, _kinds.dumps(settings))
-        pid = _probe_process._read(f"{folder}/pid.json")["pid"]
-        began, before = time.monotonic(), _used(pid)
+    with Probe("bench", [Kind("front", url, rate=rate, **kind)], {"header": "X-Release"}, seconds + 60) as probe:
+        began, before = time.monotonic(), _used(probe.pid)
         time.sleep(seconds)
-        used = (_used(pid) - before) / (time.monotonic() - began)
-    finally:
-        result: dict[str, Any] = _probe_process.stop(folder)["result"]
-    return {**result, "core": used}
+        used = (_used(probe.pid) - before) / (time.monotonic() - began)
+    return {**probe.result, "core": used}
 
 
 def _used(pid: int) -> float:

@@ -22,9 +22,18 @@ from tests.chaos.load import BACK_OFF, Load
 from tests.chaos.play import Play
 from tools.bed import PYTHON, environment, wait_until
 from tools.hosts import Fleet
+from tools.probe import Kind, Probe
 
 LIMIT = 300.0  # seconds for one playbook, on a machine that has much else to do
 SERVICE = "shop"
+KINDS = ("get", "post", "slow", "stream")
+_PATHS = {"get": "/", "post": "/", "slow": "/slow?seconds=3", "stream": "/stream?seconds=3"}
+_OF: dict[str, dict[str, Any]] = {  # rates as light as two cores need that do everything else as well
+    "get": {"rate": 20.0, "expect_json": {"bytes": 0}},
+    "post": {"rate": 20.0, "method": "POST", "body": "x" * 2000, "expect_json": {"bytes": 2000}},
+    "slow": {"rate": 0.3, "expect_json": {"bytes": 0}},
+    "stream": {"rate": 0.3, "expect_body": '"bytes": 0'},
+}
 _SCRIPT = Path(on_host.__file__).read_text()
 _RECAP = re.compile(r"(\S+)\s+: ok=\d.*")
 
@@ -229,8 +238,22 @@ class Scene:
     # Load.
 
     @contextmanager
-    def load(self, damages: Sequence[Damage] = (), kinds: Sequence[str] = ("get", "post")) -> Iterator[Load]:
-        """Keep-alive clients at every balancer. No request of theirs may fail, but for what a fault itself costs."""
+    def load(self, kinds: Sequence[str] = KINDS[:2]) -> Iterator[None]:
+        """A probe at every balancer. None of its requests may fail."""
+        wanted = [
+            Kind(f"{name} {host}", f"http://{self.fleet[host].address}{_PATHS[name]}", **{"headers": {"Host": "shop.test"}, "timeout": 40.0, **_OF[name]})
+            for host in self.balancers
+            for name in kinds
+        ]
+        with Probe("scene", wanted, {"json": "release"}) as probe:
+            yield
+        due, failed = probe.result["due"], probe.result["failed"]
+        print(f"    {due} requests, {failed} lost")
+        assert due > 0 and not failed, "\n".join(["requests failed:", *(str(failure) for failure in probe.result["failures"][:10])])
+
+    @contextmanager
+    def load_at_fault(self, damages: Sequence[Damage], kinds: Sequence[str] = KINDS[:2]) -> Iterator[Load]:
+        """Keep-alive clients at every balancer, each request of which is remembered. None may fail, but for what a fault itself costs."""
         with Load({host: (self.fleet[host].address, 80) for host in self.balancers}, kinds) as load:
             wait_until(lambda: len(load.records) > 4 * len(self.balancers), 30, "the load's first answers")
             began = time.monotonic()

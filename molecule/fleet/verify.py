@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from scene import Scene, held
+from scene import KINDS, Scene, held
 
-from tests.chaos.load import CLIENTS
 from tools.bed import wait_until
 
 ALL = ["app1/main", "app2/main", "app3/main"]
@@ -31,7 +30,7 @@ def _out(event: dict[str, Any], events: list[dict[str, Any]]) -> tuple[float, fl
 def test_a_release_in_batches_under_load_loses_no_request_and_its_batches_work_at_the_same_time(scene: Scene) -> None:
     scene.watch()
     file = scene.folder / "result.json"
-    with scene.load(kinds=CLIENTS):  # slow requests and streams, too
+    with scene.load(kinds=KINDS):  # slow requests and streams, too
         scene.run(str(scene.scenario / "release.yml"), bluegreen_release="v2", result_file=str(file)).good()
     result = json.loads(file.read_text())
     scene.whole("v2")

@@ -66,7 +66,7 @@ def _restarted(scene: Scene, release: str) -> Run:
 def test_a_release_that_is_hit_again_and_again_is_completed_by_the_same_command(scene: Scene) -> None:
     old, new = scene.everywhere_the_same(), scene.new_release()
     damages: list[Damage] = []
-    with scene.load(damages) as load:
+    with scene.load_at_fault(damages) as load:
         _cut(scene, _begin(scene, new, "app1/main  check   waiting"), signal.SIGKILL)
         _went_no_further(scene, old)
         # Everything at once: connections, the balancer's nginx, and the supervisord of the member that is out.
@@ -131,7 +131,7 @@ def test_a_run_that_loses_its_connections_at_any_step_stays_where_it_is(scene: S
 def test_supervisord_may_be_restarted_at_any_step(scene: Scene, step: str) -> None:
     new = scene.new_release()
     damages: list[Damage] = []
-    with scene.load(damages):
+    with scene.load_at_fault(damages):
         play = _begin(scene, new, *MOMENTS[step])
         began = time.monotonic()
         pids = frozenset(_restart_supervisord(scene, "app1"))
@@ -147,7 +147,7 @@ def test_supervisord_may_be_restarted_at_any_step(scene: Scene, step: str) -> No
 def test_nginx_may_be_restarted_at_any_step(scene: Scene, step: str) -> None:
     new = scene.new_release()
     damages: list[Damage] = []
-    with scene.load(damages) as load:
+    with scene.load_at_fault(damages) as load:
         play = _begin(scene, new, *MOMENTS[step])
         began = time.monotonic()
         scene.fleet["lb1"].run("service", "nginx", "restart")

@@ -124,6 +124,11 @@ def is_running(folder: str) -> bool:
     return False
 
 
+def pid(folder: str) -> int:
+    """The probe's process, 0 without one."""
+    return int(_read(f"{folder}/pid.json").get("pid", 0))
+
+
 def _result(folder: str, running: bool) -> Dict[str, Any]:
     result = _read(f"{folder}/result.json")
     if result and not running and "ended_by" not in result:
