@@ -119,7 +119,16 @@ def _check_texts(values: Mapping[str, Any], problems: Problems) -> None:
     for name in ("health_header", "health_request_headers"):
         check_headers(f"bluegreen_{name}", values[name], problems)
     paths = ("root", "log_dir", "nginx_config", "nginx_conf_dir", "nginx_state_dir", "nginx_pid_file", "nginx_error_log")
-    for name in (*paths, "supervisor_config", "supervisor_socket", "supervisor_program_dir", "cron_dir", "monitoring_textfile_dir", "tls_certificate", "tls_key"):
+    for name in (
+        *paths,
+        "supervisor_config",
+        "supervisor_socket",
+        "supervisor_program_dir",
+        "cron_dir",
+        "monitoring_textfile_dir",
+        "tls_certificate",
+        "tls_key",
+    ):
         value = values[name]
         problems.unless(
             not value or (_PATH.match(value) and ".." not in value.split("/") and value != "/"),

@@ -64,7 +64,7 @@ def test_a_directory_that_takes_no_report_is_said_and_nothing_is_made(tmp_path: 
     file = tmp_path / "file"
     file.touch()
     assert "is no directory" in _journal.problem(str(file / "below"))
-    with pytest.raises(Refusal, match="bluegreen_report_dir is .*file, where no report can be written"):
+    with pytest.raises(Refusal, match=r"bluegreen_report_dir is .*file, where no report can be written"):
         _journal.begin(str(file), "shop", "v2")
     assert _journal.problem(f"{tmp_path}/new/deep") == ""
     assert list(tmp_path.iterdir()) == [file]

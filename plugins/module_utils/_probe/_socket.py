@@ -14,7 +14,7 @@ from typing import Any, List, Mapping, Optional, Tuple
 try:
     import websocket
 except ImportError:
-    websocket = None  # type: ignore[assignment]
+    websocket = None
 
 from ._answer import Outcome, classify, content, release
 from ._kinds import Kind

@@ -126,7 +126,7 @@ def _rectangle(span: Record, member: str, window: Window, colour: Mapping[str, s
 def _phases(record: Record, window: Window) -> list[dict[str, Any]]:
     """What the run was about, one after the other; tasks of several hosts that are the same are one."""
     merged: dict[str, list[float]] = {}
-    failed = set()
+    failed: set[str] = set()
     for phase in record["phases"]:
         if phase["outcome"] == "skipped":
             continue
