@@ -236,6 +236,7 @@ def _probe(result: Any) -> dict[str, Any] | None:
     return {
         "began": number(result.get("began")),
         "ended": number(result.get("ended")),
+        "ended_by": text(result.get("ended_by")),
         **_numbers(result),
         "kinds": kinds,
         "late": {"requests": count(late.get("requests")), "seconds": number(late.get("seconds")), "why": text(late.get("why"))},
@@ -251,7 +252,7 @@ def _probe(result: Any) -> dict[str, Any] | None:
 
 def _numbers(about: Line) -> dict[str, Any]:
     return {
-        **{name: count(about.get(name)) for name in ("due", "answered", "failed")},
+        **{name: count(about.get(name)) for name in ("due", "answered", "failed", "open")},
         "by_release": _counts(about.get("by_release")),
         "by_class": _counts(about.get("by_class")),
         "latency": {name: number(mapping(about.get("latency")).get(name)) for name in ("p50", "p95", "p99", "max")},

@@ -193,6 +193,24 @@ def test_many_commands_of_one_moment_are_told_as_one_and_those_that_failed_each(
     assert "failed" in [entry["outcome"] for entry in _lists.story(record) if entry["what"] == "hook before_stop"]
 
 
+def test_what_each_of_many_hosts_did_is_one_entry() -> None:
+    lines = release(2)
+    stages = [{**lines[2], "host": f"app{number}", "outcome": "failed" if number == 7 else "ok"} for number in range(50)]
+    told = [entry for entry in _lists.story(_record.record([*lines, *stages])) if entry["what"] == "stage"]
+    assert sorted(entry["who"] for entry in told) == ["50 hosts", "app7"]
+
+
+def test_each_kind_of_requests_has_its_figures_and_a_probe_that_ended_early_says_so() -> None:
+    lines = release(4, failing=[(0.4, "refused", 3)])
+    probe = next(line for line in lines if line["kind"] == "probe")["result"]
+    probe |= {"ended_by": "limit", "sockets": {"opened": 8, "announced": 4, "cut": 0, "slowest_back": 0.02}}
+    record = _record.record(lines)
+    assert [row[:4] for row in _lists.kinds(record)] == [["front", "1,020", "1,017", "3 refused"]]
+    told = dict(_lists.facts(record))
+    assert told["the probe ended early"] == "at its bluegreen_probe_limit"
+    assert told["WebSockets"] == "8 opened, 4 closed as announced, 0 cut; slowest back after 20 ms"
+
+
 def test_the_story_is_in_order_and_has_lock_migration_batches_and_probe() -> None:
     story = _lists.story(_record.record(release(4, hooks=True)))
     assert [entry["at"] for entry in story] == sorted(entry["at"] for entry in story)

@@ -47,6 +47,7 @@ def page(record: Mapping[str, Any]) -> str:
         picture=_picture.picture(record, window, colours),
         traffic=_traffic.traffic(record, window, colours),
         facts=_lists.facts(record),
+        kinds=_lists.kinds(record),
         story=_lists.story(record),
         steps=_lists.steps(record),
         misses=_lists.misses(record),

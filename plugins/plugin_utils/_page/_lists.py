@@ -18,6 +18,7 @@ Record = Mapping[str, Any]
 
 _HOOKS = ("before_release", "migrate", "migrate_down", "before_stop", "after_start", "after_enable", "after_release", "on_rollback")
 _ORDER = ("declare", "switch", "drain", "before_stop", "stop", "point", "start", "check", "vouch", "after_start", "enable", "after_enable")
+_ENDED = {"limit": "at its bluegreen_probe_limit", "killed": "it was killed: its last second is not known"}
 _EACH = 12  # entries of one kind that are told one by one
 _MISSES = 100  # requests that are told in words
 _NAMES = 8
@@ -52,16 +53,40 @@ def facts(record: Record) -> list[tuple[str, str]]:
     if probe:
         late = probe["late"]
         found.append(("requests", f"{probe['due']:,} due, {probe['answered']:,} answered, {probe['failed']:,} failed"))
-        found.append((f"latency {' · '.join(probe['latency'])}", " · ".join(map(duration, probe["latency"].values()))))
+        found.append((f"latency {' · '.join(probe['latency'])}", " · ".join(map(_latency, probe["latency"].values()))))
+        found += _sockets(probe["sockets"])
+        if probe["ended_by"] not in ("", "stop"):
+            found.append(("the probe ended early", _ENDED.get(probe["ended_by"], probe["ended_by"])))
         if late["requests"]:
             why = {"connections": "all connections were waiting", "machine": "the probe's machine was too slow"}.get(late["why"], "")
             found.append(("sent late", f"{late['requests']:,}, by {late['seconds']:.1f} s at most{f': {why}' if why else ''}"))
     return found
 
 
+def kinds(record: Record) -> list[list[str]]:
+    """Each kind of the probe's requests: its name, what was due, answered and failed, latencies."""
+    found = []
+    for name, about in (record["probe"] or {"kinds": {}})["kinds"].items():
+        failed = ", ".join(f"{many:,} {kind}" for kind, many in about["by_class"].items() if many) or f"{about['failed']:,}"
+        found.append([name, f"{about['due']:,}", f"{about['answered']:,}", failed, *map(_latency, about["latency"].values())])
+    return found
+
+
+def _latency(seconds: float) -> str:
+    return duration(seconds) if seconds else "–"
+
+
+def _sockets(about: Record) -> list[tuple[str, str]]:
+    """What became of WebSockets, where there were any."""
+    if not about.get("opened"):
+        return []
+    words = f"{about['opened']:.0f} opened, {about.get('announced', 0):.0f} closed as announced, {about.get('cut', 0):.0f} cut"
+    return [("WebSockets", f"{words}; slowest back after {duration(about.get('slowest_back', 0))}")]
+
+
 def story(record: Record) -> list[dict[str, Any]]:
     """What happened, in the order of its beginning."""
-    found = [_phase(phase, bool(record["failures"])) for phase in record["phases"] if phase["outcome"] != "skipped"]
+    found = _phases([phase for phase in record["phases"] if phase["outcome"] != "skipped"], bool(record["failures"]))
     found += [_batch(batch) for batch in record["batches"]]
     for name in _HOOKS:
         found += _commands(name, [step for step in record["steps"] if step["step"] == name])
@@ -96,6 +121,20 @@ def story(record: Record) -> list[dict[str, Any]]:
 
 def _entry(at: float, what: str, outcome: str, seconds: float | None, who: str, detail: str) -> dict[str, Any]:
     return {"at": at, "what": what, "outcome": outcome, "seconds": seconds, "who": who, "detail": detail}
+
+
+def _phases(phases: Sequence[Record], told: bool) -> list[dict[str, Any]]:
+    """The tasks of the run; what each of many hosts did is one, but for those that failed."""
+    found = []
+    for name in dict.fromkeys(phase["name"] for phase in phases):
+        mine = [phase for phase in phases if phase["name"] == name]
+        each = mine if len(mine) <= _EACH else [phase for phase in mine if phase["outcome"] == "failed"]
+        found += [_phase(phase, told) for phase in each]
+        if rest := [phase for phase in mine if phase not in each]:
+            start = min(phase["start"] for phase in rest)
+            end = max(phase["start"] + phase["seconds"] for phase in rest)
+            found.append(_entry(start, name, "ok", end - start, f"{len(rest)} hosts", ""))
+    return found
 
 
 def _phase(phase: Record, told: bool) -> dict[str, Any]:
