@@ -121,14 +121,14 @@ def test_running_the_roles_between_releases_bounces_nothing_and_undoes_no_drain(
     assert pids(bed) == running
 
 
-def test_every_step_prints_a_line_as_it_begins_and_ends_and_a_long_wait_says_how_far_it_is(bed: beds.Bed) -> None:
-    result = release(bed, "slow", environment={"BOOT_SECONDS": "5"})
+def test_every_step_prints_a_line_as_it_ends_with_v_as_it_begins_too_and_a_long_wait_says_how_far_it_is(bed: beds.Bed) -> None:
+    result = release(bed, "slow", "-v", environment={"BOOT_SECONDS": "5"})
     lines = result.stdout.splitlines()
     for step in ("switch", "drain", "stop", "point", "start", "check", "enable"):
         mine = [line for line in lines if line.startswith(f"app1/green  {step}")]
         assert mine[0].endswith("…") and "done" in mine[-1]
     waits = [line for line in lines if "  check   waiting" in line]
-    assert len([line for line in waits if "nobody listens" in line]) >= 2
+    assert len([line for line in waits if "nobody listens" in line]) >= 2, "one a member"
     assert all("of 60 s" in line for line in waits)
     assert "[" not in "".join(waits)
 
