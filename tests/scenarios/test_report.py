@@ -86,6 +86,16 @@ def test_a_run_that_was_killed_gets_its_report_afterwards(bed: beds.Bed) -> None
     )
 
 
+def test_a_report_that_cannot_be_made_is_a_warning_and_fails_nothing(tmp_path: Path) -> None:
+    fact = {"name": "A journal that is gone", "ansible.builtin.set_fact": {"bluegreen_report": f"{tmp_path}/gone", "cacheable": True}}
+    book = plays.book(tmp_path, {"tasks": [fact, {"name": "Report", "hotswap.bluegreen.report": {}}]})
+    done = plays.run(tmp_path, book, {"app1": {}}, {})
+    assert done.returncode == 0, done.stdout
+    told = " ".join((done.stdout + done.stderr).split())
+    assert f"the report in {tmp_path}/gone could not be made" in told
+    assert "see docs/report.md" in told
+
+
 def lines(bed: beds.Bed, release: str) -> list[dict[str, Any]]:
     found = list((bed.path / "reports").glob(f"shop-*-{release}"))
     return _journal.read(found[0]) if found and (found[0] / _journal.NAME).exists() else []
