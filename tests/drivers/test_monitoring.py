@@ -98,9 +98,9 @@ def test_supervisor_may_start_it_instead_and_one_takes_the_others_place(make_sho
     before = os.stat(_exporter.textfile(by_cron)).st_mtime_ns
     os.unlink(_exporter.textfile(by_cron))
     shop.client.stop(name)
-    wait_until(lambda: not shop.client.process(name).pid, what="its end")
+    wait_until(lambda: not shop.client.process(name).pid, 30, "its end")
     shop.client.start(name)
-    wait_until(lambda: os.path.exists(_exporter.textfile(by_cron)), 15, "what it writes")
+    wait_until(lambda: os.path.exists(_exporter.textfile(by_cron)), 30, "what it writes")
     assert os.stat(_exporter.textfile(by_cron)).st_mtime_ns > before
     assert shop.client.process(name).state == "RUNNING"
 
@@ -162,7 +162,7 @@ def test_the_end_of_a_run_wakes_it_on_each_host(make_shop: MakeShop, place: Call
     finally:
         _fence.leave()
 
-    wait_until(lambda: os.path.exists(_exporter.textfile(wish)), 15, "what it writes")
+    wait_until(lambda: os.path.exists(_exporter.textfile(wish)), 30, "what it writes")
 
 
 def test_one_that_cannot_see_says_how_many_things_and_goes_on(make_shop: MakeShop, place: Callable[[Shop], Wish]) -> None:
@@ -183,7 +183,7 @@ def test_one_that_waited_while_it_was_taken_away_writes_nothing(make_shop: MakeS
     lock = os.open(f"{_exporter.folder(wish)}/.lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     late = subprocess.Popen(_exporter.command(wish), stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: f" {late.pid} " in Path("/proc/locks").read_text(), 15, "its wait for the lock")
+    wait_until(lambda: f" {late.pid} " in Path("/proc/locks").read_text(), 30, "its wait for the lock")
     for path in (f"{_exporter.folder(wish)}/{_exporter.WISH}", _exporter.textfile(wish)):
         os.unlink(path)
     os.close(lock)

@@ -132,7 +132,7 @@ def test_install_brings_the_exporter_when_it_is_told_to(host: Host) -> None:
 def test_a_release_is_in_prometheus_at_once_and_a_member_that_dies_raises_the_alert(host: Host) -> None:
     result = host.playbook("hotswap.bluegreen.release", **RELEASE)
     assert result.returncode == 0, result.stdout
-    beds.wait_until(lambda: host.exported("bluegreen_lock_held") == [0] and host.exported("bluegreen_releases_total") == [1], what="the end in the textfile")
+    beds.wait_until(lambda: host.exported("bluegreen_lock_held") == [0] and host.exported("bluegreen_releases_total") == [1], 30, "the end in the textfile")
 
     with prometheus(host) as there:
         members = beds.wait_until(lambda: there.query("bluegreen_member_info"), 30, "a scrape")
