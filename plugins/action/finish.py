@@ -60,7 +60,8 @@ class ActionModule(ActionBase):
         answers = {host: answer for host, answer in done.items() if isinstance(answer, dict)}
         self._tell_removed(answers, fleet)
         changed = moved.changed or bool(events) or any(answer["changed"] for answer in answers.values())
-        return {"changed": changed, "events": events, "removed": {host: answer["removed"] for host, answer in answers.items()}}
+        facts = {"bluegreen_finished": {"token": _task.lock(variables).get("token", 0), "changed": changed}}
+        return {"ansible_facts": facts, "changed": changed, "events": events, "removed": {host: answer["removed"] for host, answer in answers.items()}}
 
     def _moments(
         self, fleet: _fleet.Fleet, wishes: list[Wish], variables: dict[str, Any], remote: _remote.Hosts, booked: dict[str, str]

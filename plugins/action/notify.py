@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
         gone = [host for host in out if not _task.left_out(variables, host) and host in [wish.host for wish in fleet.wishes]]
         journal = _journal.of(variables)
         failed = booked or ({", ".join(gone): _message.why(journal.lines(), gone)} if gone else {})
-        ended = _message.Ended(reached, _task.swapped(variables), failed, _task.returned(variables))
+        ended = _message.Ended(reached, _task.changed(variables), failed, _task.returned(variables))
         about = {"at": now, "seconds": now - began["at"] if began else None, "report": journal.folder, **self._about(fleet, variables)}
         return _message.at_end(ended, _way(fleet), bool(began.get("sent")), **about)
 

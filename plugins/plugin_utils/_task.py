@@ -88,9 +88,7 @@ def left_alone(task_vars: Mapping[str, Any]) -> list[str]:
 
 
 def _at_the_end(task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    token = lock(task_vars).get("token", 0)
-    found = (fact(task_vars, host, "bluegreen_jobs") for host in task_vars["ansible_play_hosts_all"])
-    return next((dict(seen) for seen in found if seen and seen["token"] == token), {})
+    return _of_run(task_vars, "bluegreen_jobs")
 
 
 def reached_the_end(task_vars: Mapping[str, Any]) -> bool:
@@ -100,8 +98,18 @@ def reached_the_end(task_vars: Mapping[str, Any]) -> bool:
 
 def told(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     """What this run has told of its beginning: ``at`` (epoch seconds), and whether messages were ``sent``; {} without the task."""
+    return _of_run(task_vars, "bluegreen_told")
+
+
+def changed(task_vars: Mapping[str, Any]) -> bool:
+    """Whether this run has changed anything: swapped a member, or brought a release to its end that another run had swapped in."""
+    return swapped(task_vars) or bool(_of_run(task_vars, "bluegreen_finished").get("changed"))
+
+
+def _of_run(task_vars: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A fact that a task of this run left, on whichever host; {} without it, or if it is another run's."""
     token = lock(task_vars).get("token", 0)
-    found = (fact(task_vars, host, "bluegreen_told") for host in task_vars["ansible_play_hosts_all"])
+    found = (fact(task_vars, host, name) for host in task_vars["ansible_play_hosts_all"])
     return next((dict(one) for one in found if one and one["token"] == token), {})
 
 

@@ -41,6 +41,7 @@ FACTS = frozenset(
         "bluegreen_report",
         "bluegreen_probing",
         "bluegreen_told",
+        "bluegreen_finished",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _values, _variables, _webhooks
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _task, _values, _variables, _webhooks
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._message import Ended, Message
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._notify_rules import Target
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._rules import Problems
@@ -95,6 +95,21 @@ def test_why_it_failed_is_a_line_each_without_the_programs_own_words() -> None:
     lines = [{"kind": "phase", "name": "lock", "outcome": "ok"}, {"kind": "phase", "name": "stage", "outcome": "failed", "host": "app2", "detail": "no space"}]
     assert _message.why(lines, ["app1", "app2"]) == "stage failed on app2: no space"
     assert _message.why([], ["app2"]) == "a task failed on app2; the output of the run says why"
+
+
+@pytest.mark.parametrize(
+    ("facts", "changed"),
+    [
+        ({}, False),
+        ({"bluegreen_swapped": True}, True),
+        ({"bluegreen_finished": {"token": 7, "changed": True}}, True),  # an earlier run was cut off when all members were swapped
+        ({"bluegreen_finished": {"token": 7, "changed": False}}, False),
+        ({"bluegreen_finished": {"token": 6, "changed": True}}, False),  # an earlier play of the same ansible-playbook
+    ],
+)
+def test_a_run_that_only_brought_an_earlier_one_to_its_end_has_changed_something(facts: dict[str, Any], changed: bool) -> None:
+    hosts = {"app1": {"ansible_facts": {"bluegreen_lock": {"token": 7}}}, "app2": {"ansible_facts": facts}}
+    assert _task.changed({"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}) is changed
 
 
 # In the shape that each service documents.
