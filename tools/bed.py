@@ -21,6 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
+GUARD = ROOT / "tools" / "guard.py"
 PYTHON = sys.executable
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/nginx"
 
@@ -116,6 +117,7 @@ class Bed:
 
     def __init__(self, path: Path, **variables: Any) -> None:
         self.path = path
+        self._guard: subprocess.Popen[bytes] | None = None
         self.port, self.blue, self.green = free_ports(3)
         self.variables: dict[str, Any] = {
             "bluegreen_service": self.service,
@@ -143,6 +145,8 @@ class Bed:
         self.path.chmod(0o755)
         for name in (name for part in self.parts for name in _FOLDERS[part]):
             (self.path / name).mkdir(exist_ok=True)
+        # Whatever ends this process, what it has started here ends with it.
+        self._guard = subprocess.Popen([PYTHON, "-I", "-S", str(GUARD), str(self.path)], stdin=subprocess.PIPE, start_new_session=True)
         try:
             for part in self.parts:
                 getattr(self, f"start_{part}")()
@@ -195,6 +199,10 @@ class Bed:
         for pid in (self.supervisor_pid, self.nginx_pid):
             if pid:
                 end(pid, 40)
+        if self._guard and self._guard.stdin:
+            self._guard.kill()
+            self._guard.stdin.close()
+            self._guard.wait()
 
     def supervisorctl(self, *words: str) -> str:
         command = [PYTHON, "-m", "supervisor.supervisorctl", "-c", f"{self.path}/supervisord.conf", *words]
