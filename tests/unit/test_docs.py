@@ -16,8 +16,8 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology
 from tools.bed import PYTHON, environment
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "architecture.md", *sorted((ROOT / "roles").glob("*/README.md"))]
-ACTIONS = ("swap", "verdict")  # they run on the controller; their modules are their documentation
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "roles").glob("*/README.md"))]
+ACTIONS = ("notify", "report", "swap", "verdict")  # they run on the controller; their modules are their documentation
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
@@ -76,12 +76,21 @@ def argument_spec(module: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     return found[-1]
 
 
+def options(module: str) -> dict[str, Any]:
+    """What a module's documentation says of its options, those of its fragments among them."""
+    told = yaml.safe_load(runpy.run_path(str(ROOT / "plugins" / "modules" / f"{module}.py"))["DOCUMENTATION"])
+    found = dict(told.get("options", {}))
+    for fragment in told.get("extends_documentation_fragment", []):
+        name, _, part = fragment.removeprefix("hotswap.bluegreen.").partition(".")
+        shared = runpy.run_path(str(ROOT / "plugins" / "doc_fragments" / f"{name}.py"))["ModuleDocFragment"]
+        found |= yaml.safe_load(getattr(shared, part.upper() or "DOCUMENTATION"))["options"]
+    return found
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_a_modules_documentation_is_its_argument_spec(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = runpy.run_path(str(ROOT / "plugins" / "modules" / f"{module}.py"))
-    told = yaml.safe_load(source["DOCUMENTATION"]).get("options", {})
     spec = argument_spec(module, monkeypatch)
     kept = ("type", "elements", "choices", "default", "required") if module not in ACTIONS else ()
-    assert {name: {key: rule[key] for key in kept if key in rule} for name, rule in told.items()} == {
+    assert {name: {key: rule[key] for key in kept if key in rule} for name, rule in options(module).items()} == {
         name: {key: rule[key] for key in kept if key in rule} for name, rule in spec.items()
     }
