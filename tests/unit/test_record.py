@@ -157,6 +157,24 @@ def test_a_task_that_failed_outright_is_a_failure_though_nothing_was_booked() ->
     assert (found["outcome"], found["sentence"]) == ("failed", "Release v2 of shop was not completed: stage failed on app2 (no space left).")
 
 
+def test_what_fails_after_the_swap_does_not_hide_that_all_have_the_release() -> None:
+    lines = release(2, probe=False)
+    finish = next(line for line in lines if line.get("name") == "finish")
+    finish.update(outcome="failed", detail="app1: no space left for the history")
+    found = of(lines)
+    assert found["outcome"] == "failed"
+    assert found["sentence"] == "Release v2 of shop is on both members, but the run failed: finish failed (app1: no space left for the history)."
+
+
+def test_a_step_that_fails_while_the_member_serves_takes_nothing_from_it() -> None:
+    run = Run(members=journals.names(2)).begin()
+    run.look("before")
+    run.step("switch", "app1/green", 0.1, "failed", "app1/blue does not answer", host="lb1")
+    run.now += 1
+    found = of(run.end({"app1": "app1/green failed at switch"}))
+    assert states(found, "app1/green") == ["serving v1"]
+
+
 def test_a_run_that_never_came_to_its_last_phase_is_not_called_a_success() -> None:
     run = Run().begin()
     run.write("verdict", booked={}, changed=False)
