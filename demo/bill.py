@@ -3,55 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
-from .load import SOCKET
-from .tally import Tally, Visit
+from .load import UPLOAD, UPLOAD_SECONDS
 
 BACK_WITHIN = 1.0  # seconds
-_CLOCKS = 0.1  # seconds between a drain's end and what a client sees of it, at most
 
 Event = Mapping[str, Any]
+Result = Mapping[str, Any]
 
 
-def was_drained(visit: Visit, events: Iterable[Event]) -> bool:
-    """Whether its slot had been drained, for the whole of its time, when the WebSocket ended."""
-    return any(
-        event["step"] == "drain"
-        and event["member"].endswith(f"/{visit.slot}")
-        and event["outcome"] == "overtime"
-        and visit.opened <= event["start"] + event["seconds"] <= visit.ended + _CLOCKS
-        for event in events
-    )
-
-
-def judge(tally: Tally, events: Sequence[Event]) -> dict[str, Any]:
-    """Book every WebSocket visit as answered or failed; what the report says of them."""
-    cut = late = drained = 0
-    for visit in tally.visits:
-        words = f"{visit.release} {visit.slot}, {visit.how}"
-        if not visit.by_client and not was_drained(visit, events):
-            cut += 1
-            tally.fail(SOCKET, "cut", f"without being drained: {words}", visit.ended)
-        elif not visit.by_client and not 0 < visit.back <= BACK_WITHIN:
-            late += 1
-            tally.fail(SOCKET, "late", f"back after {visit.back:.2f} s: {words}" if visit.back else f"not back: {words}", visit.ended)
-        else:
-            drained += not visit.by_client
-            tally.succeed(SOCKET, visit.release)
+def sockets(result: Result, events: Iterable[Event]) -> dict[str, Any]:
+    """What became of the WebSockets: a goodbye is no cut where a slot was drained for the whole of its time before."""
+    seen = result["sockets"]
+    drained = any(event["step"] == "drain" and event["outcome"] == "overtime" for event in events)
     return {
-        "visits": len(tally.visits),
-        "closed_when_drain_time_was_over": drained,
-        "cut_without_drain": cut,
-        "not_back_in_time": late,
-        "slowest_back": round(max((visit.back for visit in tally.visits), default=0.0), 3),
+        "opened": seen["opened"],
+        "closed_when_drain_time_was_over": seen["announced"] if drained else 0,
+        "cut_without_drain": seen["cut"] + (0 if drained else seen["announced"]),
+        "not_back_in_time": int(seen["slowest_back"] > BACK_WITHIN),
+        "slowest_back": seen["slowest_back"],
     }
 
 
-def switches_during(upload: Mapping[str, Any], events: Iterable[Event]) -> int:
-    """How often the balancer was switched while the upload was under way."""
-    return sum(event["step"] in ("switch", "enable") and upload["began"] < event["start"] < upload["ended"] for event in events)
+def uploads(result: Result, rate: float, events: Sequence[Event]) -> dict[str, Any]:
+    """The slow uploads, and how often the balancer was switched while one of them, whose beginnings are the schedule's, was under way."""
+    seen = result["kinds"].get(UPLOAD, {"due": 0, "answered": 0, "latency": {"p50": None}})
+    # Of the first, up to a tenth of a second is not known: kinds begin one after the other.
+    began = [result["began"] + number / rate for number in range(seen["due"])]
+    switches = [event["start"] for event in events if event["step"] in ("switch", "enable")]
+    during = sum(any(start < switch < start + UPLOAD_SECONDS for start in began) for switch in switches)
+    return {"answered": seen["answered"], "seconds": seen["latency"]["p50"], "switches": during}
 
 
 def verdict(report: Mapping[str, Any], members: Mapping[str, Event], wanted: str, broken: str) -> list[str]:
@@ -61,14 +43,18 @@ def verdict(report: Mapping[str, Any], members: Mapping[str, Event], wanted: str
         wrong.append(f"{report['failed']} requests failed: {_classes(report)}")
     if report["answered"] + report["failed"] != report["requests"]:
         wrong.append(f"{report['requests']} requests were sent, {report['answered']} answered and {report['failed']} failed: some are not accounted for")
+    if report["ended_by"] != "stop":
+        wrong.append(f"the load ended before it was told to ({report['ended_by']}): what came later was not seen")
     if report["reloads"]:
         wrong.append(f"nginx was reloaded {report['reloads']} times under the load")
     if report["by_release"].get(broken):
         wrong.append(f"{broken} is broken and answered {report['by_release'][broken]} requests")
     if not report["put_back"]:
         wrong.append(f"{broken} was not put back")
-    if not any(upload["switches"] for upload in report["uploads"]):
+    if not report["uploads"]["switches"]:
         wrong.append("no slow upload was under way during a switch: nothing was shown about uploads")
+    if report["websockets"]["cut_without_drain"] or report["websockets"]["not_back_in_time"]:
+        wrong.append(f"WebSockets were cut without a drain, or not back within {BACK_WITHIN:g} s: {report['websockets']}")
     for member, seen in members.items():
         if (seen.get("release"), seen.get("healthy"), seen.get("serving")) != (wanted, True, True):
             wrong.append(f"{member} does not serve {wanted} at the end: {dict(seen)}")
@@ -81,15 +67,25 @@ def verdict(report: Mapping[str, Any], members: Mapping[str, Event], wanted: str
 
 
 def _classes(report: Mapping[str, Any]) -> str:
-    return "; ".join(f"{failure['client']}: {failure['kind']} {failure['detail']}" for failure in examples(report))
+    return "; ".join(f"{failure['kind']}: {failure['class']} {failure['detail']}" for failure in examples(report))
 
 
-def report(tally: Tally, sockets: Mapping[str, Any], events: Sequence[Event], **more: Any) -> dict[str, Any]:
+def report(result: Result, events: Sequence[Event], rate: float, **more: Any) -> dict[str, Any]:
     """The part of the report that is of one load."""
-    counts = tally.counts()
-    for upload in counts["uploads"]:
-        upload["switches"] = switches_during(upload, events)
-    return {**counts, "websockets": {**sockets, "each": [asdict(visit) for visit in tally.visits]}, **more}
+    kinds = {name: {key: kind[key] for key in ("due", "answered", "failed", "latency")} for name, kind in sorted(result["kinds"].items())}
+    return {
+        "requests": result["due"],
+        "answered": result["answered"],
+        "failed": result["failed"],
+        "by_release": result["by_release"],
+        "by_client": kinds,
+        "late": result["late"],
+        "ended_by": result["ended_by"],
+        "failures": [{**failure, "at": round(failure["at"] - result["began"], 3)} for failure in result["failures"]],
+        "uploads": uploads(result, rate, events),
+        "websockets": sockets(result, events),
+        **more,
+    }
 
 
 def table(ours: Mapping[str, Any], naive: Mapping[str, Any]) -> list[str]:
@@ -114,17 +110,18 @@ def table(ours: Mapping[str, Any], naive: Mapping[str, Any]) -> list[str]:
     return [f"  {name:<34}{_cell(left):>20}{_cell(right):>20}" for name, left, right in rows]
 
 
-def failed_during(tally: Tally, second: float) -> dict[str, int]:
-    """How many failed before and after the moment (seconds since the epoch) at which v3 came."""
-    before = sum(tally.began + at < second for at in tally.failed_at)
-    return {"v2": before, "v3": len(tally.failed_at) - before}
+def failed_during(result: Result, second: float) -> dict[str, int]:
+    """How many failed of those that were due before and after the moment (seconds since the epoch) at which v3 came."""
+    series = result["series"]
+    before = sum(sum(point["failed"].values()) for number, point in enumerate(series["points"]) if series["start"] + number * series["width"] < second)
+    return {"v2": before, "v3": result["failed"] - before}
 
 
 def examples(side: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """One failure of each sort, the first of it."""
     first: dict[tuple[str, str], Mapping[str, Any]] = {}
     for failure in side["failures"]:
-        first.setdefault((failure["client"], failure["kind"]), failure)
+        first.setdefault((failure["kind"], failure["class"]), failure)
     return list(first.values())
 
 

@@ -10,13 +10,14 @@ import asyncio
 import os
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 from tools.bed import Bed
 
 from .screen import Screen
-from .wire import Connection, Failed
 
 _SITE = """\
 upstream shop {{
@@ -106,12 +107,12 @@ async def until_healthy(port: int, patience: float = _PATIENCE) -> None:
 
 async def healthy(port: int) -> str:
     """``release slot`` of a slot that answers its health check with 200, asked directly; else ''."""
+    return await asyncio.to_thread(_asked, port)
+
+
+def _asked(port: int) -> str:
     try:
-        connection = await Connection.open(port)
-        try:
-            answer = await asyncio.wait_for(connection.ask("GET", "/health", keep=False), 5)
-        finally:
-            connection.close()
-    except (Failed, asyncio.TimeoutError, TimeoutError):  # two classes before Python 3.11
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            return f"{answer.headers['x-release']} {answer.headers['x-slot']}"
+    except (OSError, HTTPException):
         return ""
-    return f"{answer.headers.get('x-release')} {answer.headers.get('x-slot')}" if answer.status == 200 else ""

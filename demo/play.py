@@ -8,7 +8,7 @@ import json
 import re
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ class Played:
     lines: tuple[str, ...] = ()
 
 
-async def play(bed: Bed, screen: Screen, playbook: str, heard: Callable[[str], None] = lambda _line: None, **extra: Any) -> Played:
-    """Run a playbook against the bed; ``extra`` are extra vars without the prefix, ``heard`` gets every line as it comes."""
+async def play(bed: Bed, screen: Screen, playbook: str, **extra: Any) -> Played:
+    """Run a playbook against the bed; ``extra`` are extra vars without the prefix."""
     answer = bed.path / "answer.json"
     answer.unlink(missing_ok=True)
     began = time.monotonic()
@@ -47,7 +47,7 @@ async def play(bed: Bed, screen: Screen, playbook: str, heard: Callable[[str], N
         start_new_session=True,  # a Ctrl-C is ours to pass on
     )
     try:
-        lines = await _show(process, screen, heard)
+        lines = await _show(process, screen)
         status = await process.wait()
     except BaseException:
         await _end(process)
@@ -72,7 +72,7 @@ def _environment(folder: Path, answer: Path) -> dict[str, str]:
     )
 
 
-async def _show(process: asyncio.subprocess.Process, screen: Screen, heard: Callable[[str], None]) -> list[str]:
+async def _show(process: asyncio.subprocess.Process, screen: Screen) -> list[str]:
     """Show what it says, but for what it says twice: a failed task's message as [ERROR] and as JSON once more."""
     assert process.stdout
     lines: list[str] = []
@@ -80,7 +80,6 @@ async def _show(process: asyncio.subprocess.Process, screen: Screen, heard: Call
     async for raw in process.stdout:
         line = raw.decode(errors="replace").rstrip()
         lines.append(line)
-        heard(line)
         repeated = (repeated or line.startswith("[ERROR]: Task failed: Action failed: Release ")) and not _FATAL.match(line)
         if line and not repeated:
             screen.line(_FATAL.sub(r"\1", re.sub(r" \*{2,}$", "", line)), indent="   | ")

@@ -9,14 +9,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tools.bed import Bed
 
 from . import bill, releases
-from .load import CLIENTS, Load
+from .load import Load, kinds, upload_rate, words
 from .ordinary import OrdinaryBed, healthy, script, until_healthy
 from .play import Played, play
 from .screen import Screen
@@ -71,9 +71,9 @@ async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple
         bluegreen_boot_timeout=BOOT,
     )
 
-    async def release(name: str, heard: Callable[[str], None] = lambda _line: None) -> Played:
+    async def release(name: str) -> Played:
         screen.line(f"$ ansible-playbook -i inventory {_RELEASE} -e bluegreen_release={name}", "heading", "   ")
-        return await play(bed, screen, _RELEASE, heard, release=name, source={"directory": str(made[name])})
+        return await play(bed, screen, _RELEASE, release=name, source={"directory": str(made[name])})
 
     screen.heading("A host of its own: nginx, supervisord and the service `shop` on two slots, blue and green (standby)")
     async with _running(bed, screen):
@@ -84,49 +84,46 @@ async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple
         async with screen.pulse(lambda: "releasing v1"):
             _must(await release("v1"), "the release of v1")
 
-        screen.heading(f"Load: {sum(CLIENTS.values())} clients, each checks every answer and tries nothing twice")
-        screen.text(", ".join(f"{count} x {kind}" for kind, count in CLIENTS.items()) + ". The WebSockets never leave by themselves.")
+        screen.heading("Load: the collection's probe. Each of its clients checks every answer and tries nothing twice")
+        screen.text(
+            ", ".join(f"{kind.connections} x {kind.name}" for kind in kinds(bed.port))
+            + ". Requests are due on a fixed schedule, whether those before were answered or not; the WebSockets never leave by themselves."
+        )
         reloads = _reloads(bed)
-        async with Load(bed.port, uploads=2) as load:
+        async with Load(bed.port) as load:
 
             def under_load() -> str:
-                return f"under load: {load.tally.words()}"
-
-            def blue_is_out(line: str) -> None:
-                # An upload that begins while green alone serves ends while green drains, stops or boots v3: it must not go there.
-                if "app1/blue  drain" in line:
-                    load.cue()
+                return f"under load: {load.words()}"
 
             async with screen.pulse(under_load):
                 await load.warm()
                 screen.line(under_load(), indent="   ")
                 screen.heading(f"Release v2, under load. The WebSockets hold their slot; they are closed after {DRAIN} s of draining")
-                second = await release("v2", blue_is_out)
+                second = await release("v2")
                 _must(second, "the release of v2")
                 v3_came = time.time()
                 screen.heading("Release v3, under load. It is broken: packed without its price list, so its health check answers 500")
                 third = await release(releases.BROKEN)
                 screen.line()
-                screen.line(f"v3: ansible-playbook ended with status {third.status}; the slow upload and the last requests end now", indent="   ")
-                tally = await load.finish()
+                screen.line(f"v3: ansible-playbook ended with status {third.status}; the slow uploads and the last requests end now", indent="   ")
+                result = await load.finish()
         at_the_end = {"blue": await healthy(bed.blue), "green": await healthy(bed.green)}
         reloads = _reloads(bed) - reloads
         complaints = _complaints(bed)
     events = [*second.answer.get("events", ()), *third.answer.get("events", ())]
-    sockets = bill.judge(tally, events)
     report = bill.report(
-        tally,
-        sockets,
+        result,
         events,
+        upload_rate(bed.port),
         reloads=reloads,
         swap_seconds=second.answer["seconds"],
         release_seconds=round(second.seconds, 2),
-        failed_during=bill.failed_during(tally, v3_came),
+        failed_during=bill.failed_during(result, v3_came),
         put_back=_was_put_back(third),
         answers_at_the_end=at_the_end,
         nginx_complaints=complaints,
     )
-    screen.line(tally.words(), "bad" if report["failed"] else "good", "   ")
+    screen.line(words(result), "bad" if report["failed"] else "good", "   ")
     return report, third.answer.get("members", {})
 
 
@@ -142,22 +139,20 @@ async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> d
             await until_healthy(bed.blue)
             await until_healthy(bed.green)
         reloads = _reloads(bed)
-        async with Load(bed.port, uploads=1) as load, screen.pulse(lambda: f"under load: {load.tally.words()}"):
+        async with Load(bed.port) as load, screen.pulse(lambda: f"under load: {load.words()}"):
             await load.warm()
             screen.line("the same load; release v2:", indent="   ")
-            load.cue()
             seconds = await script(bed, screen, "v2")
             v3_came = time.time()
             screen.line("v2 is released; release v3, as before right afterwards:", indent="   ")
             with contextlib.suppress(TimeoutError):
                 await script(bed, screen, releases.BROKEN, _WAITED_FOR)
             screen.line(f"v3 never answers 200, the script would wait for ever; broken off after {_WAITED_FOR} s", indent="   ")
-            tally = await load.finish()
+            result = await load.finish()
         reloads = _reloads(bed) - reloads
-    sockets = bill.judge(tally, ())
-    during = bill.failed_during(tally, v3_came)
-    report = bill.report(tally, sockets, (), reloads=reloads, swap_seconds=round(seconds, 3), failed_during=during)
-    screen.line(tally.words(), "bad" if report["failed"] else "good", "   ")
+    during = bill.failed_during(result, v3_came)
+    report = bill.report(result, (), upload_rate(bed.port), reloads=reloads, swap_seconds=round(seconds, 3), failed_during=during)
+    screen.line(words(result), "bad" if report["failed"] else "good", "   ")
     return report
 
 
@@ -213,7 +208,7 @@ def _say_examples(screen: Screen, heading: str, side: Mapping[str, Any]) -> None
         screen.line()
         screen.line(heading)
         for failure in bill.examples(side):
-            screen.line(f"{failure['at']:5.1f} s  {failure['client']}: {failure['kind']}, {failure['detail']}", indent="  ")
+            screen.line(f"{failure['at']:5.1f} s  {failure['kind']}: {failure['class']}, {failure['detail']}", indent="  ")
 
 
 def _write(report: Mapping[str, Any], screen: Screen) -> list[Path]:

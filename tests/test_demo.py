@@ -114,8 +114,9 @@ def test_all_sorts_of_clients_took_part(demo: Demo, report: dict[str, Any]) -> N
 
 
 def test_slow_uploads_were_under_way_during_switches_and_arrived_whole(demo: Demo, report: dict[str, Any]) -> None:
-    assert all(upload["ended"] - upload["began"] > 20 for upload in report["uploads"])
-    assert any(upload["switches"] for upload in report["uploads"])
+    assert report["uploads"]["answered"] >= 2
+    assert report["uploads"]["seconds"] >= 20
+    assert report["uploads"]["switches"] > 0
 
 
 def test_websockets_are_closed_only_when_their_drain_time_is_over_and_come_back_at_once(demo: Demo, report: dict[str, Any]) -> None:

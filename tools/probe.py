@@ -37,8 +37,8 @@ class Probe:
             raise RuntimeError(f"the application did not answer: {told['down']}")
         return self
 
-    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self.stop()
+    def __exit__(self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self.kill() if error else self.stop()
 
     def seen(self) -> dict[str, Any]:
         """The result so far."""
@@ -52,3 +52,7 @@ class Probe:
         """What is under way ends, and nothing else is due; the result."""
         self.result = _probe_process.stop(self._folder)["result"] or self.result
         return self.result
+
+    def kill(self) -> None:
+        """End it at once, with whatever it has under way."""
+        _probe_process.kill(self._folder)

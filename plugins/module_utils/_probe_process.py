@@ -109,6 +109,16 @@ def stop(folder: str) -> Dict[str, Any]:
     return {"running": False, "result": result}
 
 
+def kill(folder: str) -> None:
+    """End the probe at once and forget it, with whatever it has under way."""
+    while is_running(folder):
+        if pid(folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid(folder), signal.SIGKILL)
+        time.sleep(0.02)
+    _forget(folder)
+
+
 def is_running(folder: str) -> bool:
     """Whether the probe's process lives."""
     try:

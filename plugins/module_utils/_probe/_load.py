@@ -265,7 +265,7 @@ class Load:
         self.end = self._shared.end
         now = time.monotonic()
         for number, kind in enumerate(self._settings.kinds):
-            begin = now + number / len(self._settings.kinds) / kind.rate
+            begin = now + number / len(self._settings.kinds) / max(kind.rate, 10)
             schedule = Schedule(kind.rate, begin, self.end)
             for connection in range(kind.connections):
                 if kind.type == "websocket":
