@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ._lanes import SERVING
-
 Record = Mapping[str, Any]
+
+_LONG = 200  # letters of a reason
 
 
 def outcome(found: Record) -> str:
@@ -109,7 +109,8 @@ def _failed(found: Record, result: str) -> str:
         who, at = "a limit", "was crossed"
     more = len({item["member"] for item in failures}) - 1
     others = f", and so did {more} more" if more > 0 else ""
-    return f"{first}: {who} {at} (expected {failure['expected']}; seen {failure['seen']}){others}; {_aftermath(found, members.get(failure['member']))}"
+    words = f"expected {_short(failure['expected'])}; seen {_short(failure['seen'])}"
+    return f"{first}: {who} {at} ({words}){others}; {_aftermath(found, members.get(failure['member']))}"
 
 
 def _on_all(found: Record) -> bool:
@@ -119,15 +120,14 @@ def _on_all(found: Record) -> bool:
 
 def _aftermath(found: Record, member: Record | None) -> str:
     """How it stands now, of the member that failed and of the others."""
-    names = {word: [item for item in found["members"] if item["result"] == word] for word in ("put back", "released", "not touched")}
     parts = []
     if member and member["after"]:
         seen = member["after"]
         parts.append(f"it serves on release {seen['release'] or 'unknown'}" if seen["serving"] else "it stays out of the balancer")
-    others = [item for item in names["put back"] if item is not member]
+    rest = [item for item in found["members"] if item is not member]
+    others = [item for item in rest if item["result"] == "put back"]
     if others:
         parts.append(f"{_many(others)} went back, too")
-    rest = [item for item in found["members"] if item is not member and item not in others]
     swapped = [item for item in rest if item["result"] == "released"]
     untouched = [item for item in rest if item["result"] == "not touched"]
     if swapped:
@@ -138,19 +138,22 @@ def _aftermath(found: Record, member: Record | None) -> str:
 
 
 def _why(found: Record) -> str:
-    """What failed, where no member did."""
+    """What failed, where no member did: as it was booked, which says more than the task's own words."""
+    booked = "; ".join(_short(words) for words in found["booked"].values())
     for phase in found["phases"]:
         if phase["outcome"] == "failed":
-            return f"{phase['name']} failed{_on(phase['host'])} ({_first_line(phase['detail'] or '; '.join(found['booked'].values()))})."
-    return f"{_first_line('; '.join(found['booked'].values()) or 'it ended early, and no failure was noted')}."
+            return f"{phase['name']} failed{_on(phase['host'])} ({booked or _short(phase['detail'])})."
+    return f"{booked or 'it ended early, and no failure was noted'}."
 
 
 def _on(host: str) -> str:
     return f" on {host}" if host else ""
 
 
-def _first_line(words: str) -> str:
-    return (words.strip().splitlines() or ["no reason is known"])[0].rstrip(".")
+def _short(words: str) -> str:
+    """The first line, as a part of a sentence."""
+    line = (words.strip().splitlines() or ["no reason is known"])[0].rstrip(".")
+    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
 
 
 def _cut_off(found: Record) -> str:
@@ -193,6 +196,3 @@ def span(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-__all__ = ["SERVING", "outcome", "sentence", "span"]

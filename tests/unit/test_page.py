@@ -200,6 +200,12 @@ def test_what_each_of_many_hosts_did_is_one_entry() -> None:
     assert sorted(entry["who"] for entry in told) == ["50 hosts", "app7"]
 
 
+def test_a_release_that_went_well_but_cost_requests_is_not_shown_as_one_without_loss() -> None:
+    good, lossy = (_page.page(_record.record(release(2, failing=failing))) for failing in ([], [(0.4, "refused", 3)]))
+    assert '<header class="good">' in good and "requests failed" not in good
+    assert '<header class="open">' in lossy and "released, and requests failed" in lossy
+
+
 def test_each_kind_of_requests_has_its_figures_and_a_probe_that_ended_early_says_so() -> None:
     lines = release(4, failing=[(0.4, "refused", 3)])
     probe = next(line for line in lines if line["kind"] == "probe")["result"]

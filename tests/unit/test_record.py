@@ -144,8 +144,8 @@ def test_hooks_and_migration_are_steps_and_what_fails_before_the_swap_is_said() 
     found = of(release(2, hooks=True))
     assert {"before_release", "migrate", "before_stop"} <= {step["step"] for step in found["steps"]}
     run = Run(members=journals.names(2)).begin()
-    run.phase("migrate", 1.0, "failed", "app1 failed at migrate: exit status 3\nand more")
-    failed = of(run.end({"app1": "app1 failed at migrate"}))
+    run.phase("migrate", 1.0, "failed", "of no interest")
+    failed = of(run.end({"app1": "app1 failed at migrate: exit status 3\nand more"}))
     assert failed["sentence"] == "Release v2 of shop was not completed: migrate failed (app1 failed at migrate: exit status 3)."
 
 
@@ -155,6 +155,19 @@ def test_a_task_that_failed_outright_is_a_failure_though_nothing_was_booked() ->
     run.write("verdict", booked={}, changed=False)
     found = of(run.lines)
     assert (found["outcome"], found["sentence"]) == ("failed", "Release v2 of shop was not completed: stage failed on app2 (no space left).")
+
+
+def test_a_host_that_does_not_answer_is_named_and_long_reasons_are_cut() -> None:
+    run = Run(members=journals.names(4)).begin()
+    swap = run.now
+    run.look("before")
+    run.batch(["app1/green"], 1, 4)
+    found = of(run.end({"app2": "app2 does not answer: timed out.\nThe spread ended there."}, swap=swap))
+    assert found["sentence"] == "Release v2 of shop was not completed: swap failed (app2 does not answer: timed out)."
+    long = Run().begin()
+    long.write("failure", member="app1/green", step="check", expected="x" * 999, seen="first\nsecond", log=[], host="app1")
+    sentence = of(long.end({"app1": "x"}))["sentence"]
+    assert f"(expected {'x' * 199}…; seen first)" in sentence
 
 
 def test_what_fails_after_the_swap_does_not_hide_that_all_have_the_release() -> None:
