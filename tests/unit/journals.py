@@ -180,7 +180,7 @@ def probe_of(run: Run, rate: int = 60, failing: Sequence[tuple[float, str, int]]
     start = began
     while start < ended:
         new = (sum(at <= start for at in enables) - 2 * sum(at <= start for at in back)) / max(len(run.members), 1)
-        due = round(rate * width)
+        due = round(rate * min(width, ended - start))
         mine: dict[str, int] = {}
         for share, name, many in failing:
             at = began + share * (ended - began)

@@ -200,6 +200,20 @@ def test_what_each_of_many_hosts_did_is_one_entry() -> None:
     assert sorted(entry["who"] for entry in told) == ["50 hosts", "app7"]
 
 
+def test_requests_that_failed_alike_are_one_line() -> None:
+    found = _lists.misses(_record.record(release(2, failing=[(0.3, "refused", 30), (0.6, "timeout", 1)])))
+    assert (found["many"], found["told"]) == (31, 31)
+    assert [(row["times"], row["class"]) for row in found["shown"]] == [("30", "refused"), ("1", "timeout")]
+    assert re.fullmatch(r"[\d.]+ s – [\d.]+ s", found["shown"][0]["since"])
+
+
+def test_the_release_that_most_members_had_has_the_colour_of_the_one_before() -> None:
+    lines = release(6)
+    looked = next(line for line in lines if line["kind"] == "members")
+    looked["members"]["app1/green"]["release"] = "v0"
+    assert _picture.colours(_record.record(lines)) == {"v1": "old0", "v0": "old1", "v2": "new", "": "none"}
+
+
 def test_a_release_that_went_well_but_cost_requests_is_not_shown_as_one_without_loss() -> None:
     good, lossy = (_page.page(_record.record(release(2, failing=failing))) for failing in ([], [(0.4, "refused", 3)]))
     assert '<header class="good">' in good and "requests failed" not in good
@@ -211,7 +225,7 @@ def test_each_kind_of_requests_has_its_figures_and_a_probe_that_ended_early_says
     probe = next(line for line in lines if line["kind"] == "probe")["result"]
     probe |= {"ended_by": "limit", "sockets": {"opened": 8, "announced": 4, "cut": 0, "slowest_back": 0.02}}
     record = _record.record(lines)
-    assert [row[:4] for row in _lists.kinds(record)] == [["front", "1,020", "1,017", "3 refused"]]
+    assert [row[:4] for row in _lists.kinds(record)] == [["front", f"{probe['due']:,}", f"{probe['due'] - 3:,}", "3 refused"]]
     told = dict(_lists.facts(record))
     assert told["the probe ended early"] == "at its bluegreen_probe_limit"
     assert told["WebSockets"] == "8 opened, 4 closed as announced, 0 cut; slowest back after 20 ms"

@@ -20,7 +20,7 @@ _HOOKS = ("before_release", "migrate", "migrate_down", "before_stop", "after_sta
 _ORDER = ("declare", "switch", "drain", "before_stop", "stop", "point", "start", "check", "vouch", "after_start", "enable", "after_enable")
 _ENDED = {"limit": "at its bluegreen_probe_limit", "killed": "it was killed: its last second is not known"}
 _EACH = 12  # entries of one kind that are told one by one
-_MISSES = 100  # requests that are told in words
+_MISSES = 100  # ways of failing that are told in words
 _NAMES = 8
 
 
@@ -177,9 +177,18 @@ def steps(record: Record) -> list[dict[str, Any]]:
 
 
 def misses(record: Record) -> dict[str, Any]:
-    """The requests that failed: the first in words, and how many there are."""
+    """The requests that failed, those that failed alike as one; ``told`` are those that are known in words."""
     probe = record["probe"]
-    if not probe:
-        return {"many": 0, "shown": []}
-    shown = [{**item, "since": since(max(item["at"] - record["began"], 0))} for item in probe["failures"][:_MISSES]]
-    return {"many": probe["failed"], "shown": shown}
+    alike: dict[tuple[str, ...], list[float]] = {}
+    for item in probe["failures"] if probe else ():
+        alike.setdefault((item["kind"], item["class"], item["detail"], item["release"]), []).append(item["at"])
+    shown = [
+        {"since": _from_to(times, record["began"]), "times": f"{len(times):,}", "kind": kind, "class": of, "detail": detail, "release": release}
+        for (kind, of, detail, release), times in list(alike.items())[:_MISSES]
+    ]
+    return {"many": probe["failed"] if probe else 0, "told": sum(map(len, alike.values())), "shown": shown}
+
+
+def _from_to(times: Sequence[float], began: float) -> str:
+    first, last = (since(max(moment(times) - began, 0)) for moment in (min, max))
+    return first if first == last else f"{first} – {last}"

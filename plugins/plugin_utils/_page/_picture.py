@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,11 +34,12 @@ MEANING = {
 
 
 def colours(record: Record) -> dict[str, str]:
-    """A colour's class for each release: the one of this run, the one before, others; requests that no release is known of have the last."""
+    """A colour's class for each release: the one of this run, the most common one before, others; requests that no release is known of have the last."""
     probe = record["probe"] or {}
+    often = Counter(member["lane"][0]["release"] for member in record["members"] if member["lane"])
     seen = [span["release"] for member in record["members"] for span in member["lane"]]
-    names = dict.fromkeys([*sorted(seen), *sorted(probe.get("by_release", {})), *sorted(name for point in _points(probe) for name in point["by_release"])])
-    others = [name for name in names if name and name != record["release"]]
+    names = {*seen, *probe.get("by_release", {}), *(name for point in _points(probe) for name in point["by_release"])}
+    others = sorted((name for name in names if name and name != record["release"]), key=lambda name: (-often[name], name))
     known = {record["release"]: "new", "": "none"}
     return {**{name: f"old{min(number, 2)}" for number, name in enumerate(others)}, **known}
 
