@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -108,6 +110,12 @@ class ActionModule(ActionBase):
         if on != _probe_rules.CONTROLLER and on not in variables["hostvars"]:
             raise Refusal(f"on is {_values.show(on)}, which is neither controller nor a host of the inventory.")
         return _probing.Probe(str(self._task.args["id"]), on, _remote.Hosts(self, variables))
+
+
+def _name(fleet: _fleet.Fleet, settings: Settings) -> str:
+    """The same in each run of a fleet, and another one for another fleet with a service of that name, such as the staging hosts'."""
+    about = [fleet.topology.hosts, fleet.topology.balancers, fleet.wishes[0].root, [kind.url for kind in settings.kinds]]
+    return f"{fleet.service}-{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:12]}"
 
 
 def _own_settings(given: Mapping[str, Any]) -> Settings:

@@ -123,6 +123,9 @@ class Server:
                 self.note("goodbye")
                 time.sleep(0.2)
                 return
+            if path == "/ws-cut-busy" and number == 2:
+                self.note("cut")
+                return
             connection.sendall(frame(b"news"))  # not an answer
             connection.sendall(frame(b"echo " + data))
             if number < 3:
