@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         result["_ansible_verbose_override"] = True  # a thousand points are for who registers them
         variables, given = task_vars or {}, self._task.args
+        began = time.time()
         own = "id" in given  # else it is the run's
         states = {"started": self._started, "status": self._seen, "stopped": self._stopped}
         try:
@@ -42,7 +44,10 @@ class ActionModule(ActionBase):
         except (Refusal, Lost) as error:
             if given.get("state") == "stopped" and not own:  # a release is worth more than what was counted
                 return {**result, "changed": False, "warnings": [f"what the probe counted is not known: {error}"]}
-            return {**result, "failed": True, "msg": str(error)}
+            failed = {**result, "failed": True, "msg": str(error)}
+            if not own:
+                _journal.of(variables).phase("probe", began, failed, "")
+            return failed
 
     def _started(self, variables: dict[str, Any], own: bool) -> dict[str, Any]:
         if own:
