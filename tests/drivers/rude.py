@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -21,7 +22,8 @@ _KEY = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class Server:
     """``with Server() as server``. What it does is said by a request's path; ``asked`` counts them, ``did`` what was done beside answering."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.asked: Counter[str] = Counter()
         self.did: Counter[str] = Counter()
         self.headers: list[str] = []
@@ -61,6 +63,7 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError):
+            connection = self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
             buffer, count = b"", 0
             while not self._over:
                 while b"\r\n\r\n" not in buffer:

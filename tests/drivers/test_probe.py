@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +62,7 @@ def after(seconds: float) -> Callable[[Load], bool]:
 def kind(server: Server, path: str, **more: Any) -> Kind:
     scheme = "ws" if path.startswith("/ws") else "http"
     words = {"type": "websocket", "send": "hello", "expect_body": "echo hello", "rate": 40.0} if scheme == "ws" else {}
-    return Kind(path, server.url(path, scheme), **{"connections": 2, "rate": 20.0, "timeout": 5.0, **words, **more})
+    return Kind(path, **{"url": server.url(path, scheme), "connections": 2, "rate": 20.0, "timeout": 5.0, **words, **more})
 
 
 def sums_agree(result: Result) -> None:
@@ -229,6 +231,26 @@ def test_a_slow_upload_takes_its_time_and_arrives_whole(own_server: Server) -> N
 
     assert result["failed"] == 0
     assert result["latency"]["p50"] >= 0.5
+
+
+def test_a_certificate_is_checked_with_the_given_authorities_or_not_at_all(tmp_path: Path) -> None:
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    subprocess.run([*make.split(), "-keyout", f"{tmp_path}/key", "-out", f"{tmp_path}/pem"], check=True, capture_output=True)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(f"{tmp_path}/pem", f"{tmp_path}/key")
+    with Server(tls) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        http, chat = kind(server, "/good", url=f"https://localhost:{server.port}/good"), kind(server, "/ws", url=f"wss://localhost:{server.port}/ws")
+        kinds = [replace(one, name=f"{one.name} {verify}", verify=verify) for one in (http, chat) for verify in (f"{tmp_path}/pem", False, True)]
+        result = run(after(0.5), *kinds)
+
+    for name, figures in result["kinds"].items():
+        if name.endswith("True"):
+            assert figures["by_class"]["network"] > 0, name
+            assert figures["answered"] == 0, name
+        else:
+            assert (figures["failed"], figures["by_release"]) == (0, {"v1": figures["due"]}), name
+    assert {failure["detail"] for failure in result["failures"] if failure["class"] == "network"} == {"TLS: CERTIFICATE_VERIFY_FAILED"}
 
 
 # WebSockets.

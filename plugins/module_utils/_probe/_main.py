@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import time
+import warnings
 from typing import Any, Dict, Mapping
 
 from . import _kinds
@@ -25,6 +26,7 @@ _TICK = 0.1  # seconds
 def main() -> None:
     """The whole life of the process."""
     folder = sys.argv[1]
+    warnings.simplefilter("ignore")  # urllib3 warns with each connection that is not verified, as the user wished it
     settings = _kinds.loads(sys.stdin.read())
     told = []
     for number in (signal.SIGTERM, signal.SIGINT):
