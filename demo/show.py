@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -16,8 +13,9 @@ from typing import Any, TypeVar
 from tools.bed import Bed
 
 from . import bill, releases
-from .load import Load, kinds, upload_rate, words
+from .load import UPLOADS, Load, kinds, words
 from .ordinary import OrdinaryBed, healthy, script, until_healthy
+from .pages import Pages
 from .play import Played, play
 from .screen import Screen
 
@@ -25,7 +23,6 @@ B = TypeVar("B", bound=Bed)
 
 DRAIN, BOOT = 6, 7  # seconds: what a WebSocket gets before it is closed, and what a release gets to become healthy
 _WAITED_FOR = 6  # seconds that the ordinary script waits for v3 here
-_OUT = Path(__file__).parent / "out" / "report.json"
 _RELEASE = "hotswap.bluegreen.release"
 
 
@@ -40,11 +37,10 @@ class _NoisyOrdinaryBed(OrdinaryBed):
 async def show(folder: Path, screen: Screen) -> int:
     """All of it; the exit status."""
     began = time.monotonic()
-    with contextlib.suppress(OSError):
-        _OUT.unlink(missing_ok=True)  # so that an old one is not taken for this run's
+    pages = Pages()
     made = releases.build(folder / "releases")
-    ours, members = await _ours(folder / "ours", made, screen)
-    naive = await _ordinary(folder / "ordinary", made, screen)
+    ours, members = await _ours(folder / "ours", made, screen, pages)
+    naive = await _ordinary(folder / "ordinary", made, screen, pages)
     wrong = bill.verdict(ours, members, wanted="v2", broken=releases.BROKEN)
     report = {**ours, "naive": naive, "wrong": wrong, "seconds": round(time.monotonic() - began, 1)}
     screen.heading("The bill")
@@ -53,7 +49,7 @@ async def show(folder: Path, screen: Screen) -> int:
     _say_examples(screen, "What failed under the ordinary script, for example:", naive)
     _say_examples(screen, "What failed in ours:", ours)
     screen.line()
-    for path in _write(report, screen):
+    for path in (*pages.all(), pages.figures(report)):
         screen.line(f"Report: {path}")
     for sentence in wrong:
         screen.line(f"WRONG: {sentence}", "bad")
@@ -62,14 +58,18 @@ async def show(folder: Path, screen: Screen) -> int:
     return 1 if wrong else 0
 
 
-async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple[dict[str, Any], Mapping[str, Any]]:
+async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen, pages: Pages) -> tuple[dict[str, Any], Mapping[str, Any]]:
     bed = _NoisyBed(
         folder,
         demo_python=sys.executable,
         bluegreen_command=["{{ demo_python }}", "shop.py"],
         bluegreen_drain_timeout=DRAIN,
         bluegreen_boot_timeout=BOOT,
+        bluegreen_report_dir=str(pages.reports),
+        bluegreen_probe=[{"name": "front", "rate": 20, "expect_body": '"greeting"'}],  # the release's own, beside the demo's load
+        bluegreen_probe_release={"header": "X-Release"},
     )
+    bed.variables["bluegreen_probe_url"] = bed.url
 
     async def release(name: str) -> Played:
         screen.line(f"$ ansible-playbook -i inventory {_RELEASE} -e bluegreen_release={name}", "heading", "   ")
@@ -114,7 +114,7 @@ async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple
     report = bill.report(
         result,
         events,
-        upload_rate(bed.port),
+        UPLOADS,
         reloads=reloads,
         swap_seconds=second.answer["seconds"],
         release_seconds=round(second.seconds, 2),
@@ -127,7 +127,7 @@ async def _ours(folder: Path, made: Mapping[str, Path], screen: Screen) -> tuple
     return report, third.answer.get("members", {})
 
 
-async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> dict[str, Any]:
+async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen, pages: Pages) -> dict[str, Any]:
     bed = _NoisyOrdinaryBed(folder, made, "v1")
     screen.heading("For contrast, the ordinary script: restart slot by slot, poll until 200; nginx with `backup`, no drain")
     screen.text(
@@ -138,7 +138,7 @@ async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> d
         async with screen.pulse(lambda: "the slots start"):
             await until_healthy(bed.blue)
             await until_healthy(bed.green)
-        reloads = _reloads(bed)
+        reloads, began = _reloads(bed), time.time()
         async with Load(bed.port) as load, screen.pulse(lambda: f"under load: {load.words()}"):
             await load.warm()
             screen.line("the same load; release v2:", indent="   ")
@@ -150,8 +150,9 @@ async def _ordinary(folder: Path, made: Mapping[str, Path], screen: Screen) -> d
             screen.line(f"v3 never answers 200, the script would wait for ever; broken off after {_WAITED_FOR} s", indent="   ")
             result = await load.finish()
         reloads = _reloads(bed) - reloads
+    pages.ordinary(began, result)
     during = bill.failed_during(result, v3_came)
-    report = bill.report(result, (), upload_rate(bed.port), reloads=reloads, swap_seconds=round(seconds, 3), failed_during=during)
+    report = bill.report(result, (), UPLOADS, reloads=reloads, swap_seconds=round(seconds, 3), failed_during=during)
     screen.line(words(result), "bad" if report["failed"] else "good", "   ")
     return report
 
@@ -209,19 +210,3 @@ def _say_examples(screen: Screen, heading: str, side: Mapping[str, Any]) -> None
         screen.line(heading)
         for failure in bill.examples(side):
             screen.line(f"{failure['at']:5.1f} s  {failure['kind']}: {failure['class']}, {failure['detail']}", indent="  ")
-
-
-def _write(report: Mapping[str, Any], screen: Screen) -> list[Path]:
-    """Write the report; where the checkout may not be written to, elsewhere."""
-    text = json.dumps(report, indent=2) + "\n"
-    try:
-        _OUT.parent.mkdir(exist_ok=True)
-        new = _OUT.with_suffix(".new")
-        new.write_text(text)
-        os.replace(new, _OUT)
-    except OSError as error:
-        elsewhere = Path(tempfile.mkdtemp(prefix="bluegreen-demo-report-")) / _OUT.name
-        elsewhere.write_text(text)
-        screen.line(f"{_OUT} cannot be written ({error.strerror}); the report is elsewhere.")
-        return [elsewhere]
-    return [_OUT]
