@@ -168,5 +168,5 @@ def test_a_ctrl_c_in_the_middle_of_a_swap_leaves_nothing_behind() -> None:
 def test_each_release_and_the_ordinary_script_have_a_page(demo: Demo) -> None:
     pages = re.findall(r"Report: (\S+/report\.html)", demo.output)
     assert [Path(page).parent.name.rpartition("-")[2] for page in pages] == ["v1", "v2", "v3", "script"]
-    words = ["is on all 2 members", "is on all 2 members", "was taken back", "requests that were sent meanwhile failed"]
+    words = ["Release v1 of shop is on both members", "Release v2 of shop is on both members", "was taken back", "requests that were sent meanwhile failed"]
     assert [word in Path(page).read_text() for word, page in zip(words, pages, strict=True)] == [True] * 4
