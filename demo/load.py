@@ -13,13 +13,14 @@ from tools.probe import Kind, Probe
 
 KEPT_GET, KEPT_POST, NEW_GET, SLOW, UPLOAD, SOCKET = "keep-alive GET", "keep-alive POST", "new connection", "3-second", "20-s upload", "WebSocket"
 UPLOAD_SECONDS = 20.0
+UPLOADS = 1 / 8  # that begin in a second: at any moment two or three are under way
 _QUICK = (KEPT_GET, KEPT_POST, NEW_GET)
 _FILE = "0123456789abcdef" * 12_800  # 200 kB
 _MOST_SECONDS = 400.0  # the load ends by itself
 
 
-def kinds(port: int) -> tuple[Kind, ...]:
-    """What is asked of the shop. A slow upload begins each eight seconds, so at any moment two or three are under way."""
+def kinds(port: int, uploads: float = UPLOADS) -> tuple[Kind, ...]:
+    """What is asked of the shop; ``uploads`` slow ones begin in a second."""
     url = f"http://127.0.0.1:{port}"
     order, digest = "order 1 of the demo", hashlib.sha256(_FILE.encode()).hexdigest()
     quick = {"timeout": 15.0}
@@ -34,7 +35,7 @@ def kinds(port: int) -> tuple[Kind, ...]:
             body=_FILE,
             body_seconds=UPLOAD_SECONDS,
             keep=False,
-            rate=1 / 8,
+            rate=uploads,
             connections=6,
             timeout=60.0,
             expect_json={"length": len(_FILE), "sha256": digest},
@@ -43,17 +44,11 @@ def kinds(port: int) -> tuple[Kind, ...]:
     )
 
 
-def upload_rate(port: int) -> float:
-    """Slow uploads that begin in a second."""
-    return next(kind.rate for kind in kinds(port) if kind.name == UPLOAD)
-
-
 class Load:
     """``async with Load(port) as load``: it runs inside, and has ended with its last answer after :meth:`finish`."""
 
-    def __init__(self, port: int) -> None:
-        self.kinds = kinds(port)
-        self._probe = Probe("demo", self.kinds, {"header": "X-Release"}, _MOST_SECONDS)
+    def __init__(self, port: int, uploads: float = UPLOADS) -> None:
+        self._probe = Probe("demo", kinds(port, uploads), {"header": "X-Release"}, _MOST_SECONDS)
 
     async def __aenter__(self) -> Load:
         await _wholly(self._probe.__enter__)

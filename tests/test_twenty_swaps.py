@@ -11,23 +11,24 @@ from typing import Any
 import pytest
 
 from demo import bill, releases
-from demo.load import Load, upload_rate
+from demo.load import Load
 from demo.play import play
 from demo.screen import Screen
 from tests.conftest import Counts
 from tools.bed import Bed
 
 SWAPS, DRAIN = 20, 6
+UPLOADS = 1 / 30  # that begin in a second: one at once, and the next one when a swap is over
 
 
 async def swap_under_load(bed: Bed, release: str, directory: Path) -> dict[str, Any]:
     """One release under the load; what the demo's bill says of it."""
-    async with Load(bed.port) as load:
+    async with Load(bed.port, UPLOADS) as load:
         await load.warm()
         played = await play(bed, Screen(), "hotswap.bluegreen.release", release=release, source={"directory": str(directory)})
         result = await load.finish()
     assert played.status == 0, "\n".join(played.lines)
-    return bill.report(result, played.answer["events"], upload_rate(bed.port), reloads=played.answer["reloads"])
+    return bill.report(result, played.answer["events"], UPLOADS, reloads=played.answer["reloads"])
 
 
 @pytest.mark.full
