@@ -46,8 +46,8 @@ def refuse_missing(types: Iterable[str]) -> None:
     """:class:`Refusal` for the Python libraries that kinds of these types need and this Python lacks."""
     from ._probe import _http, _socket
 
-    there = {"http": _http.HAS_LIBRARY, "websocket": _socket.HAS_LIBRARY}
-    gone = [f"{pip} (apt: {apt}, pip: {pip})" for kind, (apt, pip) in LIBRARIES.items() if kind in set(types) and not there[kind]]
+    there, needed = {"http": _http.HAS_LIBRARY, "websocket": _socket.HAS_LIBRARY}, set(types)
+    gone = [f"{pip} (apt: {apt}, pip: {pip})" for kind, (apt, pip) in LIBRARIES.items() if kind in needed and not there[kind]]
     if gone:
         raise Refusal(missing_required_lib(" and ".join(gone), reason="for the probe"))
 

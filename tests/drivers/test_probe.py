@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _probe_process, _processes
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe import _http, _socket
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Kind, Settings, dumps
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._load import Load
 
@@ -409,6 +410,25 @@ def test_a_target_that_is_down_is_told_and_the_probe_does_not_begin(folder: str,
     assert told == {"down": {path: why}, "begins": False}
     assert own_server.asked[path] == 1
     assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "library"), [("/good", _http, "requests (apt: python3-requests"), ("/ws", _socket, "websocket-client (apt: python3-w")]
+)
+def test_without_its_library_no_probe_begins(folder: str, server: Server, monkeypatch: pytest.MonkeyPatch, path: str, module: Any, library: str) -> None:
+    monkeypatch.setattr(module, "HAS_LIBRARY", False)
+
+    with pytest.raises(Refusal) as refused:
+        _probe_process.start(folder, settings(server, path))
+
+    assert library in str(refused.value)
+    assert not Path(folder).exists()
+
+
+def test_a_first_request_that_cannot_even_be_made_has_no_right_answer(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_socket, "websocket", None)
+
+    assert Load(Settings((kind(server, "/ws"),))).first() == {"/ws": "network: AttributeError"}
 
 
 def test_it_begins_all_the_same_where_that_is_allowed(folder: str, own_server: Server) -> None:

@@ -246,7 +246,10 @@ class Load:
         found: Dict[str, str] = {}
 
         def ask(kind: Kind) -> None:
-            outcome = _ask_once(kind, self._settings.release)
+            try:
+                outcome = _ask_once(kind, self._settings.release)
+            except Exception as error:
+                outcome = Outcome("network", type(error).__name__)
             if outcome.failure:
                 found[kind.name] = f"{outcome.failure}: {outcome.detail}"
 
