@@ -20,6 +20,8 @@ from ._answer import Outcome, classify, content, release
 from ._kinds import Kind
 
 HAS_LIBRARY = websocket is not None
+with suppress(AttributeError):  # Debian 12's websocket-client (1.2.3) takes 1012 for a mistake of the server
+    websocket._abnf.VALID_CLOSE_STATUS = (*websocket._abnf.VALID_CLOSE_STATUS, 1012)
 _ANNOUNCED = (1000, 1001, 1012)  # close codes of a server that says goodbye (RFC 6455; 1012 is "service restart" of IANA's list)
 _TEXT, _BINARY, _CLOSE = 0x1, 0x2, 0x8
 
