@@ -122,8 +122,9 @@ class Server:
             if path == "/ws-silent":
                 continue
             if path == "/ws-crossing" and number == 2:  # it leaves the message unanswered
-                connection.sendall(frame(struct.pack("!H", 1001), 8))
                 self.note("goodbye")
+                time.sleep(0.05)  # a probe that is stopped now has it under way
+                connection.sendall(frame(struct.pack("!H", 1001), 8))
                 time.sleep(0.2)
                 return
             if path == "/ws-cut-busy" and number == 2:

@@ -133,14 +133,14 @@ class Visitor(Client):
 
     def run(self) -> None:
         due, ended = time.monotonic(), 0.0
-        while not self._shared.end.wait(0):
+        while self._message or not self._shared.end.wait(0):  # what crossed a goodbye is brought to its end, too
             if self._open(due, ended):
                 due = ended = self._visit()
             else:
                 self._expire()
-                self._shared.end.wait(_AGAIN)
+                if self._shared.end.wait(_AGAIN):
+                    time.sleep(_AGAIN)
                 due = time.monotonic()
-        self._end_message(Outcome("closed", "the connection was gone when the probe ended"))
 
     def _open(self, due: float, ended: float) -> bool:
         flight = self._begin(due)
