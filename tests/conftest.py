@@ -55,17 +55,23 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-# The files that take longest, by minutes: they are begun first, so that nobody waits for one at the end.
+# What takes longest, by minutes, is begun first, so that nobody waits for it at the end; what takes both cores stands apart.
 LONGEST = (
-    *("molecule/test_scenarios.py", "molecule/test_example.py", "scenarios/test_hooks.py", "scenarios/test_release.py", "scenarios/test_lock.py"),
-    *("scenarios/test_connections.py", "scenarios/test_rollback.py", "test_demo.py", "scenarios/test_watch.py", "scenarios/test_bad_input.py"),
+    *("[lifecycle]", "scenarios/test_hooks.py", "[fleet]", "scenarios/test_release.py", "[failure]", "tests/test_demo.py", "[interrupt]"),
+    *("chaos/test_chaos.py", "[default]", "scenarios/test_lock.py", "molecule/test_example.py", "scenarios/test_rollback.py", "scenarios/test_watch.py"),
+    *("scenarios/test_connections.py", "scenarios/test_maintenance.py", "scenarios/test_registry.py", "tests/test_bench.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first."""
-    rank = {f"tests/{name}": number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    """The longest first."""
+
+    def rank(item: pytest.Item) -> int:
+        file = item.nodeid.partition("::")[0]
+        words = item.nodeid if file.startswith("tests/molecule/") else file
+        return next((number for number, name in enumerate(LONGEST) if name in words), len(LONGEST))
+
+    items.sort(key=rank)
 
 
 @pytest.hookimpl(optionalhook=True)

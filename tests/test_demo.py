@@ -132,6 +132,13 @@ def test_the_broken_release_is_put_back_and_both_slots_serve_the_one_before(demo
     assert report["answers_at_the_end"] == {"blue": "v2 blue", "green": "v2 green"}
 
 
+def test_each_release_and_the_ordinary_script_have_a_page(demo: Demo) -> None:
+    pages = re.findall(r"Report: (\S+/report\.html)", demo.output)
+    assert [Path(page).parent.name.rpartition("-")[2] for page in pages] == ["v1", "v2", "v3", "script"]
+    words = ["Release v1 of shop is on both members", "Release v2 of shop is on both members", "was taken back", "requests that were sent meanwhile failed"]
+    assert [word in Path(page).read_text() for word, page in zip(words, pages, strict=True)] == [True] * 4
+
+
 def test_the_ordinary_script_fails_some_under_the_same_load(demo: Demo, report: dict[str, Any]) -> None:
     assert report["naive"]["requests"] > 1000
     assert report["naive"]["failed"] > 0
@@ -163,10 +170,3 @@ def test_a_ctrl_c_in_the_middle_of_a_swap_leaves_nothing_behind() -> None:
         assert (ended.processes, ended.files) == ([], [])
         assert ended.status == 128 + signal.SIGINT
         assert "Traceback" not in ended.output
-
-
-def test_each_release_and_the_ordinary_script_have_a_page(demo: Demo) -> None:
-    pages = re.findall(r"Report: (\S+/report\.html)", demo.output)
-    assert [Path(page).parent.name.rpartition("-")[2] for page in pages] == ["v1", "v2", "v3", "script"]
-    words = ["Release v1 of shop is on both members", "Release v2 of shop is on both members", "was taken back", "requests that were sent meanwhile failed"]
-    assert [word in Path(page).read_text() for word, page in zip(words, pages, strict=True)] == [True] * 4
