@@ -202,6 +202,7 @@ def test_growth_is_told_by_the_host_and_by_what_is_there_once() -> None:
     assert growth([5, 20], [3.0, 10.5]) == (0.5, 0.5)
 
 
+@pytest.mark.full
 def test_each_part_that_needs_no_stock_playbook_runs_in_a_tiny_size() -> None:
     """community.general, which the stock playbook needs, is in an environment that only the bench itself makes."""
     said: list[str] = []

@@ -42,6 +42,7 @@ def test_fleet_puts_back_all_that_this_run_swapped(scene: Scene) -> None:
     assert _table(run) == before
 
 
+@pytest.mark.full
 def test_an_app_host_that_is_lost_while_a_member_boots_ends_the_spread_and_running_again_completes_it(scene: Scene) -> None:
     had = scene.pids(scene.look())
     host = scene.fleet["app2"]

@@ -46,6 +46,7 @@ def test_a_release_in_batches_under_load_loses_no_request_and_its_batches_work_a
     assert max(begins) < min(ends), "its hosts did not work at the same time"
 
 
+@pytest.mark.full
 def test_a_limit_changes_neither_pools_nor_floor_nor_the_place_of_the_lock_and_two_of_them_collide(scene: Scene) -> None:
     old, before = scene.everywhere_the_same(), _pools(scene)
     first = scene.start_release("v4", "--limit", "app2", build="until test -e /tmp/go; do sleep 0.05; done", build_timeout=120)

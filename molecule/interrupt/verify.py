@@ -83,6 +83,7 @@ def test_a_release_that_is_hit_again_and_again_is_completed_by_the_same_command(
         _restarted(scene, new)
 
 
+@pytest.mark.full
 def test_after_a_way_back_that_was_cut_off_the_old_name_puts_everything_back(scene: Scene) -> None:
     old, new = scene.everywhere_the_same(), scene.new_release()
     with scene.load():

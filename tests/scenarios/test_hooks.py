@@ -158,6 +158,7 @@ def test_a_rollback_warns_of_the_migration_and_takes_it_back_where_it_can(bed: b
     assert log.read_text().splitlines()[4:] == ["up v10"]
 
 
+@pytest.mark.full
 def test_check_mode_says_what_would_be_run_and_runs_nothing_also_before_the_first_installation() -> None:
     with beds.temporary() as bed:
         log = bed.path / "told"

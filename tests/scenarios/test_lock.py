@@ -175,7 +175,7 @@ def fleet() -> Iterator[Fleet]:
         yield fleet
 
 
-@pytest.mark.parametrize("attempt", [1, 2, 3])
+@pytest.mark.parametrize("attempt", [1, *(pytest.param(number, marks=pytest.mark.full) for number in (2, 3))])
 def test_of_two_controllers_at_the_same_moment_exactly_one_works_and_the_other_names_it(fleet: Fleet, gate: Gate, attempt: int) -> None:
     names = (f"this{attempt}", f"that{attempt}")
     with contextlib.ExitStack() as stack:

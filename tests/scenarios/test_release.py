@@ -271,6 +271,7 @@ def test_it_works_where_facts_are_not_injected_as_variables(bed: beds.Bed, monke
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.full
 def test_the_service_survives_a_path_with_a_symbolic_link() -> None:
     with tempfile.TemporaryDirectory(prefix="bg-") as folder:
         real, link = Path(folder, "real"), Path(folder, "link")
