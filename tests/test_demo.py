@@ -154,6 +154,7 @@ def test_the_demo_leaves_no_process_and_no_file(demo: Demo) -> None:
     assert demo.files == []
 
 
+@pytest.mark.full
 def test_a_ctrl_c_in_the_middle_of_a_swap_leaves_nothing_behind() -> None:
     with tempfile.TemporaryDirectory(prefix="bgd-") as temporary, _started(temporary) as process:
         assert process.stdout

@@ -153,6 +153,7 @@ def test_nothing_is_left_when_whoever_holds_the_hosts_is_killed(place: Place) ->
     wait_until(lambda: not left(place), 30, "the end of the engine")
 
 
+@pytest.mark.full
 def test_the_next_run_takes_away_what_a_killed_engine_left(place: Place) -> None:
     with subprocess.Popen([sys.executable, "-c", _HOLDER], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout
@@ -166,6 +167,7 @@ def test_the_next_run_takes_away_what_a_killed_engine_left(place: Place) -> None
     wait_until(lambda: not left(place), 30, "the end of the engine")
 
 
+@pytest.mark.full
 def test_an_engine_that_runs_already_is_used(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, record = acquire(place, owner=os.getpid())
     try:

@@ -1,14 +1,14 @@
-"""Three cases of the chaos test, one of each topology, side by side; `make test-chaos` runs thirty."""
+"""Two cases of the chaos test, of two topologies, side by side; `make test-chaos` runs thirty."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.chaos.draw import TOPOLOGIES, draw
+from tests.chaos.draw import draw
 from tests.chaos.run import Outcome, run_all
 from tests.conftest import Counts
 
-QUICK = (11, 79, 175)  # SIGKILL, a host disconnected, SIGINT, on small fleets
+QUICK = (11, 79)  # SIGKILL, a host disconnected, on small fleets
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,8 @@ def outcomes() -> dict[int, Outcome]:
     return {outcome.case.seed: outcome for outcome in run_all(QUICK, at_once=len(QUICK))}
 
 
-def test_the_three_cases_are_of_the_three_topologies() -> None:
-    assert {draw(seed).topology for seed in QUICK} == set(TOPOLOGIES)
+def test_the_cases_are_of_different_topologies() -> None:
+    assert len({draw(seed).topology for seed in QUICK}) == len(QUICK)
 
 
 @pytest.mark.parametrize("seed", QUICK, ids=[f"{seed} {draw(seed).fault}" for seed in QUICK])

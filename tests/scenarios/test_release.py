@@ -224,7 +224,7 @@ full = pytest.mark.full
     ("sign", "moment"),
     [
         (signal.SIGKILL, SENDING),
-        (signal.SIGKILL, BOOTING),
+        pytest.param(signal.SIGKILL, BOOTING, marks=full),
         (signal.SIGINT, SECOND),
         pytest.param(signal.SIGKILL, AWAY, marks=full),
         pytest.param(signal.SIGKILL, SECOND, marks=full),
@@ -264,6 +264,7 @@ def test_a_second_run_at_the_same_time_is_refused_by_the_owners_name(bed: beds.B
     assert answer(bed)["release"] == "v8"
 
 
+@pytest.mark.full
 def test_it_works_where_facts_are_not_injected_as_variables(bed: beds.Bed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(beds, "environment", lambda settings=beds.environment: settings(ANSIBLE_INJECT_FACT_VARS="False"))
     assert changed(bed.playbook("hotswap.bluegreen.install")) == 0

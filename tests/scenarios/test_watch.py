@@ -80,7 +80,12 @@ def test_errors_in_a_log_take_the_member_back_and_the_journal_has_it(bed: beds.B
     ("ill", "limits", "sentence"),
     [
         ({"FAILS": "500"}, {"bluegreen_max_failed": "1%"}, "at most 1 % of the probe's requests fail (bluegreen_max_failed); seen: "),
-        ({"SLOW": "0.2"}, {"bluegreen_max_slowdown": 2}, "p95 of the probe's requests is at most 2 times what it was before the swap (bluegreen_max_slowdown)"),
+        pytest.param(
+            {"SLOW": "0.2"},
+            {"bluegreen_max_slowdown": 2},
+            "p95 of the probe's requests is at most 2 times what it was before the swap (bluegreen_max_slowdown)",
+            marks=pytest.mark.full,
+        ),
     ],
 )
 def test_what_the_clients_see_takes_the_member_back_and_the_report_shows_it(bed: beds.Bed, ill: dict[str, str], limits: dict[str, Any], sentence: str) -> None:

@@ -18,7 +18,7 @@ from tests.conftest import Counts
 from tests.unit import simulation
 from tests.unit.simulation import NEW, OLD, App, Broken, CutOff, Faults, Fleet, Slot, fleet, one_slot, two_slots
 
-EXAMPLES = int(os.environ.get("HOTSWAP_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("HOTSWAP_EXAMPLES", "150"))
 many = settings(  # the same examples every day; make test-full brings a seed of its own
     max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="HOTSWAP_SEED" not in os.environ, database=None
 )
