@@ -77,9 +77,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """A worker gets a file, whose tests share their beds, or one of molecule's scenarios, which share nothing."""
-    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+    from xdist.scheduler import LoadScopeScheduling
 
-    class Files(LoadScopeScheduling):  # type: ignore[misc]
+    class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return nodeid if nodeid.startswith("tests/molecule/") else nodeid.partition("::")[0]
 

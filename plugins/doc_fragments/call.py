@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of C(_module.CALL), C(_module.LEASE) and C(_module.VERDICT)."""
+    """The options of C(_module.CALL), C(_module.WISH) as a fact, C(_module.LEASE) and C(_module.VERDICT)."""
 
     DOCUMENTATION = r"""
 options:
@@ -18,6 +18,14 @@ options:
     description: The run's fencing token. The action fills it in.
     type: int
     default: 0
+"""
+
+    FACT = r"""
+options:
+  wish:
+    description: What this host shall run, as M(hotswap.bluegreen.preflight) sets it as fact C(bluegreen_wish).
+    type: dict
+    required: true
 """
 
     LEASE = r"""

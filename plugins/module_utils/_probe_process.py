@@ -184,7 +184,7 @@ def _run(folder: str, lock: int, settings: str, longest: float) -> subprocess.Po
     for part in (_answer, _http, _kinds, _load, _main, _schedule, _socket, _tally):
         path = str(part.__file__)
         with open(f"{folder}/code/bluegreen_probe/{os.path.basename(path)}", "wb") as file:
-            file.write(part.__loader__.get_data(path))  # type: ignore[union-attr]
+            file.write(part.__loader__.get_data(path))  # type: ignore[union-attr]  # what was imported has a loader
     for name, text in (("bluegreen_probe/__init__.py", ""), ("__main__.py", _START)):
         with open(f"{folder}/code/{name}", "w", encoding="utf-8") as script:
             script.write(text)

@@ -16,11 +16,8 @@ description:
   - The link is created and from then on left alone, so that a drain is never undone.
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
-options:
-  wish:
-    description: What this host shall run, as M(hotswap.bluegreen.preflight) sets it as fact C(bluegreen_wish).
-    type: dict
-    required: true
+extends_documentation_fragment:
+  - hotswap.bluegreen.call.fact
 attributes:
   check_mode:
     description: Says what would be changed and changes nothing.

@@ -15,10 +15,6 @@ description:
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
 options:
-  wish:
-    description: What this host shall run, as M(hotswap.bluegreen.preflight) sets it as fact C(bluegreen_wish).
-    type: dict
-    required: true
   steps:
     description: The steps, as the planner names them.
     type: list
@@ -36,6 +32,8 @@ options:
     description: Seconds after which a wait is handed back to be resumed.
     type: float
     default: 2.0
+extends_documentation_fragment:
+  - hotswap.bluegreen.call.fact
 attributes:
   check_mode:
     description: Only looks.

@@ -16,11 +16,8 @@ description:
   - supervisord is not told to read or start anything.
 author:
   - The hotswap.bluegreen maintainers (@hotswap)
-options:
-  wish:
-    description: What this host shall run, as M(hotswap.bluegreen.preflight) sets it as fact C(bluegreen_wish).
-    type: dict
-    required: true
+extends_documentation_fragment:
+  - hotswap.bluegreen.call.fact
 attributes:
   check_mode:
     description: Says what would be changed and changes nothing.

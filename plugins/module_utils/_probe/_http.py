@@ -43,7 +43,7 @@ class _Adapter(HTTPAdapter):  # type: ignore[misc]  # it has no types where requ
         self.poolmanager.pool_classes_by_scheme = {"http": self._noting(HTTPConnectionPool), "https": self._noting(HTTPSConnectionPool)}
 
     def _noting(adapter, base: Type[Any]) -> Type[Any]:  # two selves
-        class Pool(base):  # type: ignore[misc]
+        class Pool(base):  # type: ignore[misc]  # one of the two classes of urllib3, which has no types here
             def _get_conn(self, timeout: Any = None) -> Any:
                 adapter.connection = super()._get_conn(timeout)
                 return adapter.connection
