@@ -124,6 +124,7 @@ def test_a_migration_runs_once_for_a_release_and_its_failure_leaves_all_as_it_wa
     assert json.loads(next(bed.path.rglob("migrated.json")).read_text())[0]["release"] == "v8"
 
 
+@pytest.mark.full
 def test_a_hook_that_cannot_run_is_told_before_anything_is_touched(bed: beds.Bed) -> None:
     plain = bed.path / "notify"
     plain.write_text("#!/bin/sh\n")
@@ -141,6 +142,7 @@ def test_a_hook_that_cannot_run_is_told_before_anything_is_touched(bed: beds.Bed
     assert plays.pids(bed) == before
 
 
+@pytest.mark.full
 def test_a_rollback_warns_of_the_migration_and_takes_it_back_where_it_can(bed: beds.Bed) -> None:
     log = bed.path / "schema"
     up = f"echo up $BLUEGREEN_RELEASE >> {log}"

@@ -96,6 +96,7 @@ def asked(*ports: int) -> Iterator[list[str]]:
         thread.join(30)
 
 
+@pytest.mark.full
 def test_a_member_is_drained_left_alone_by_a_release_and_brought_back_without_a_failed_request(project: Project) -> None:
     before = slots(project)
     with asked(*(project.hosts[name].port for name in LBS)) as failed:

@@ -119,6 +119,7 @@ def test_a_target_that_is_down_before_the_release_is_said_and_nothing_begins(bed
     assert left(bed) == []
 
 
+@pytest.mark.full
 def test_a_rollback_begins_all_the_same_and_its_probe_may_run_on_a_host(bed: beds.Bed) -> None:
     reports = bed.path / "back"
     done = release(bed, "v2", "-vvv", playbook="rollback", probe=[*KINDS, nowhere()], probe_on="app1", report_dir=str(reports))

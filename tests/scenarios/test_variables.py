@@ -166,6 +166,7 @@ def test_staging_alone_swaps_nothing_and_leaves_its_lock(staged: Project) -> Non
     assert {seen["release"] for seen in staged.answers().values()} == {"v1"}
 
 
+@pytest.mark.full
 def test_import_playbook_s_vars_arrive_and_the_lock_of_a_play_that_is_gone_is_taken_over(staged: Project) -> None:
     variables = {
         "bluegreen_group": "app",
