@@ -31,7 +31,8 @@ def test_a_release_in_batches_under_load_loses_no_request_and_its_batches_work_a
     scene.watch()
     file = scene.folder / "result.json"
     with scene.load(kinds=KINDS):  # slow requests and streams, too
-        scene.run(str(scene.scenario / "release.yml"), bluegreen_release="v2", result_file=str(file)).good()
+        slowly = {"bluegreen_health_interval": 0.5, "bluegreen_health_successes": 5}  # two seconds of work, so that it can be seen who works meanwhile
+        scene.run(str(scene.scenario / "release.yml"), bluegreen_release="v2", result_file=str(file), **slowly).good()
     result = json.loads(file.read_text())
     scene.whole("v2")
     assert result["reloads"] == 0
