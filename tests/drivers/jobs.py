@@ -61,9 +61,12 @@ class Herd:
         return self.run(release, *limit)
 
     def where(self) -> dict[str, str | None]:
-        """Which release of the queue runs on which host."""
+        """Which release of the queue runs on which host. A process that supervisord has just made is not yet the program."""
         pids = {name: self.pid(name) for name in self.hosts}
-        return {name: _processes.running_release(pid, f"{self.hosts[name].wish.root}/{WORKERS}") for name, pid in pids.items() if pid}
+        return {name: wait_until(lambda name=name, pid=pid: self._release(name, pid), what=f"a release of {name}'s queue") for name, pid in pids.items() if pid}
+
+    def _release(self, host: str, pid: int) -> str | None:
+        return _processes.running_release(pid, f"{self.hosts[host].wish.root}/{WORKERS}")
 
     def pid(self, host: str) -> int:
         return _supervisor.connect(self.hosts[host].wish.supervisor).process(f"{self.hosts[host].wish.service}-queue").pid

@@ -72,7 +72,8 @@ def test_it_runs_on_one_host_moves_with_the_release_and_a_second_run_leaves_it(h
     assert herd.where() == {"web1": "v2"} and not alive(old)
     new = herd.pid("web1")
     assert not herd.run("v2").changed and herd.pid("web1") == new
-    assert herd.recorded("overlap") == [] and len(herd.recorded("start")) == 2
+    wait_until(lambda: len(herd.recorded("start")) == 2, what="the job's own record that it has started")
+    assert herd.recorded("overlap") == []
     (row,) = _workers.seen(herd.hosts["web1"].wish, herd.hosts["web1"].client)
     assert (row["id"], row["scope"], row["state"], row["pid"], row["release"]) == ("worker:queue", "fleet", "RUNNING", new, "v2")
     assert _workers.seen(herd.hosts["web2"].wish, herd.hosts["web2"].client) == []
