@@ -33,7 +33,7 @@ def _entry(number: int, entry: Mapping[str, Any], problems: Problems) -> Check:
     timeout = entry["timeout"]
     problems.unless(math.isfinite(timeout) and timeout > 0, f"{name}: timeout is {timeout:g}; a positive number of seconds is expected.")
     if url:
-        _check_url(name, url, problems)
+        check_url(name, url, problems, "url", "http://config.example:8848/path")
     headers = {str(header): str(value) for header, value in (entry.get("headers") or {}).items()}
     _rules.check_headers(f"{name}: headers", headers, problems)
     return Check(
@@ -49,14 +49,16 @@ def _entry(number: int, entry: Mapping[str, Any], problems: Problems) -> Check:
     )
 
 
-def _check_url(name: str, url: str, problems: Problems) -> None:
+def check_url(name: str, url: str, problems: Problems, key: str, example: str) -> None:
+    """An http(s) URL that holds nothing secret but, perhaps, its query; ``key`` is what the user calls it."""
     try:
         parts = urllib.parse.urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     clean = url.isprintable() and url.isascii() and " " not in url
-    if problems.unless(usable and clean, f"{name}: url is not one of http or https with a host; such as http://config.example:8848/path is expected."):
+    if problems.unless(usable and clean, f"{name}: {key} is not one of http or https with a host; such as {example} is expected."):
         problems.unless(
-            "@" not in parts.netloc, f"{name}: url has a user or password in it, which would be seen in messages; put it in headers ({show('Authorization')})."
+            "@" not in parts.netloc,
+            f"{name}: {key} has a user or password in it, which would be seen in messages; put it in headers ({show('Authorization')}).",
         )

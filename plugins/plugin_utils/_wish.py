@@ -29,7 +29,22 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
 )
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
 
-from . import _commands, _config_checks, _git, _hook_rules, _job_rules, _judgement, _notify_rules, _paths, _probe_rules, _rules, _slots, _values, _window
+from . import (
+    _canary_rules,
+    _commands,
+    _config_checks,
+    _git,
+    _hook_rules,
+    _job_rules,
+    _judgement,
+    _notify_rules,
+    _paths,
+    _probe_rules,
+    _rules,
+    _slots,
+    _values,
+    _window,
+)
 from ._rules import Problems
 from ._topology import Topology
 from ._values import show
@@ -63,6 +78,7 @@ class Rollout:
     workers_absent: dict[str, str] = field(default_factory=dict)
     report_dir: str = ""
     limits: _judgement.Limits = field(default_factory=_judgement.Limits)
+    canary: _canary_rules.Canary = field(default_factory=_canary_rules.Canary)
     notify: tuple[_notify_rules.Target, ...] = ()
     probe: Settings | None = None
     probe_on: str = _probe_rules.CONTROLLER
@@ -209,6 +225,7 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         workers_absent=dict(values["workers_absent"]),
         report_dir=values["report_dir"],
         limits=_judgement.read(values, problems),
+        canary=_canary_rules.read(values, problems),
         notify=_notify_rules.read(values, problems),
         probe=_probe_rules.read(values, problems),
         probe_on=values["probe_on"],
