@@ -19,7 +19,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, Tuple
 
-from . import _files, _maintenance, _nginx, _pools, _site, _syslog
+from . import _files, _maintenance, _mixes, _nginx, _pools, _site, _syslog
 from ._model import Member, Nginx, Refusal, Wish, dump
 
 _RELOAD_PATIENCE = 10.0  # seconds; the master retries a port in use for 2.5 s and queues further signals
@@ -103,12 +103,28 @@ def declare(wish: Wish, extra: Tuple[_pools.Pool, ...] = (), dry: bool = False, 
         return _bring(wish, extra, dry, clock)
 
 
+def _active(wish: Wish, pools: Dict[str, Tuple[Member, ...]]) -> Tuple[Member, ...]:
+    """Who serves: the members of the link's pool, or of both while two releases share the requests."""
+    link = os.path.basename(_files.target(_nginx.active_link(wish)) or "")
+    mix = _mixes.of(link)
+    if mix is None:
+        return pools.get(link, ())
+    if not wish.flips:
+        raise Refusal(
+            f"nginx: two releases of {wish.service} share its requests; bluegreen_strategy {wish.strategy} cannot do that. "
+            "End it first with the strategy of before: release.yml goes on, rollback.yml goes back."
+        )
+    both = {member.id: member for name in (mix.old, mix.new) for member in pools.get(name, ())}
+    return tuple(both[name] for name in sorted(both))
+
+
 def _bring(wish: Wish, extra: Tuple[_pools.Pool, ...], dry: bool, clock: Callable[[], float]) -> Declaration:
     pools = _nginx.declared(wish)
-    active = pools.get(os.path.basename(_files.target(_nginx.active_link(wish)) or ""), ())
+    active = _active(wish, pools)
     _refuse_moved(wish, active)
     known = {member.id for member in wish.pool}
-    left = frozenset(member.id for member in active) & known or frozenset(known - _maintenance.read(wish).keys()) or frozenset(known)
+    first = _nginx.first_pool(wish)
+    left = frozenset(member.id for member in active) & known or frozenset(first - _maintenance.read(wish).keys()) or first
     wanted = {**_still_valid(wish, pools), **_wanted(wish, active, (*extra, left))}
     before, after = _nginx.current_files(wish), _site.render(wish, wanted)
     running = bool(_nginx.master(wish.nginx))
@@ -159,6 +175,9 @@ def _keep_record(wish: Wish, wanted: Dict[str, Tuple[Member, ...]], files: Dict[
         os.makedirs(f"{_nginx.pool_dir(wish)}/{name}", mode=0o755, exist_ok=True)
         _files.write(_nginx.record_path(wish, name), json.dumps([dump(member) for member in members]) + "\n", 0o644)
     for name in set(os.listdir(_nginx.pool_dir(wish))) - set(wanted):
+        mix = _mixes.of(name)
+        if mix and mix.old in wanted and mix.new in wanted:
+            continue
         shutil.rmtree(f"{_nginx.pool_dir(wish)}/{name}")
     folder = f"{_site.state_dir(wish)}/generations"
     for name in set(os.listdir(folder)) - {_site.generation(files)}:

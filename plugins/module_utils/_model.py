@@ -73,6 +73,26 @@ class Health:
 
 
 @dataclass(frozen=True)
+class Goodbye:
+    """How an application is told that its clients shall leave: by a ``signal``, or by a request for ``path``; with neither it is not told.
+
+    ``window`` are the seconds over which they shall leave, ``timeout`` those that long connections may stay at all. A
+    value of ``headers`` may refer to the environment of the release that is told, as in ``Bearer $TOKEN``.
+    """
+
+    signal: str = ""
+    path: str = ""
+    method: str = "POST"
+    headers: Dict[str, str] = field(default_factory=dict)
+    window: float = 10.0
+    timeout: float = 60.0
+
+    @property
+    def is_said(self) -> bool:
+        return bool(self.signal or self.path)
+
+
+@dataclass(frozen=True)
 class Site:
     """The server block of ours in front of the pools; ``listen`` maps a port's name to nginx's listen parameters."""
 
@@ -92,6 +112,24 @@ class Site:
     keepalive: int = 32
     idle: float = 1.0
     max_fails: int = 0
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """How requests are shared while two releases serve: ``weights`` are the new one's percents, step by step, rising.
+
+    A tester brings the ``header`` or ``cookie`` of that name with ``value``, or comes to the port of ``listen``, and
+    always reaches the new one. ``sticky``: a client stays with its side. ``access_logs`` are nginx's own, which a log of
+    ours in the location would switch off.
+    """
+
+    weights: Tuple[float, ...] = ()
+    header: str = ""
+    cookie: str = ""
+    value: str = ""
+    listen: str = ""
+    sticky: bool = False
+    access_logs: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +273,8 @@ class Wish:
     ``lifting`` are members whose maintenance this run ends; ``adopt`` names, by slot, another's program that the first
     release takes over.
     ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
+    ``strategy`` is rolling, blue_green, canary or reload; ``smoke`` is what a release is asked before clients reach it,
+    ``retire`` whether the slot that was replaced is stopped at the end.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
 
@@ -252,6 +292,7 @@ class Wish:
     boot_timeout: float = 60.0
     drain_timeout: float = 30.0
     on_drain_timeout: str = "go_on"
+    goodbye: Goodbye = field(default_factory=Goodbye)
     min_serving: int = 1
     balancers: Tuple[str, ...] = ()
     batches: Tuple[Tuple[str, ...], ...] = ()
@@ -266,6 +307,15 @@ class Wish:
     layout: Layout = field(default_factory=Layout)
     monitoring: Monitoring = field(default_factory=Monitoring)
     limits: HostLimits = field(default_factory=HostLimits)
+    strategy: str = "rolling"
+    mixing: Mixing = field(default_factory=Mixing)
+    smoke: Tuple[Health, ...] = ()
+    retire: bool = True
+
+    @property
+    def flips(self) -> bool:
+        """Whether one slot of each host serves and another one takes over, where all of them serve otherwise."""
+        return self.strategy in ("blue_green", "canary")
 
     @property
     def singles(self) -> Tuple[Job, ...]:
@@ -336,7 +386,9 @@ class SlotState:
 class BalancerState:
     """What one nginx serves: name and member ids of the active pool, the declared pools' names, and whether the workers have them.
 
-    ``maintenance`` has who works on which member, why, and since when: ``by``, ``why``, ``since``.
+    ``maintenance`` has who works on which member, why, and since when: ``by``, ``why``, ``since``. While two releases
+    share the requests ``serving`` has the members of both, ``entering`` the new one's alone, and ``step`` is where
+    among the weights it stands (0: testers only), else -1. ``weights`` are those that nginx was told.
     """
 
     active: str = ""
@@ -345,6 +397,9 @@ class BalancerState:
     loaded: bool = False
     problem: str = ""
     maintenance: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    entering: Tuple[str, ...] = ()
+    step: int = -1
+    weights: Tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -394,6 +449,8 @@ class Step:
     answers rightly where that is not the wish's (switch: those who stay; enable: those who come). ``out_of`` are the
     other hosts that said, after they switched, that they do not serve the member: without all of them it is not
     stopped. ``hook`` is the command of a step that is the user's own, ``previous`` the release that is replaced.
+    ``leaving`` are those whose requests ``members`` take over, by ``weight`` percent (shift).
+    ``seconds`` is what a drain may take where that is not the wish's, because clients were told to leave.
     ``elapsed`` and ``resume`` are filled in when a wait goes on in a further call.
     """
 
@@ -407,6 +464,9 @@ class Step:
     out_of: Tuple[str, ...] = ()
     hook: Optional[Hook] = None
     previous: str = ""
+    leaving: Tuple[str, ...] = ()
+    weight: float = 100.0
+    seconds: float = 0.0
     elapsed: float = 0.0
     resume: Dict[str, Any] = field(default_factory=dict)
 
@@ -462,7 +522,9 @@ def dump(value: Any) -> Dict[str, Any]:
 _PARTS: Dict[str, Any] = {
     "program": Program,
     "health": Health,
+    "goodbye": Goodbye,
     "site": Site,
+    "mixing": Mixing,
     "nginx": Nginx,
     "supervisor": Supervisor,
     "balancer": BalancerState,
@@ -486,6 +548,8 @@ def _part(key: str, value: Any) -> Any:
         return tuple(load(ErrorLog, item) if isinstance(item, Mapping) else item for item in value)
     if key == "hooks":
         return tuple(load(Hook, item) if isinstance(item, Mapping) else item for item in value)
+    if key == "smoke":
+        return tuple(load(Health, item) if isinstance(item, Mapping) else item for item in value)
     if key in ("members", "pool"):
         return tuple(load(Member, item) if isinstance(item, Mapping) else item for item in value)
     if key == "slots":

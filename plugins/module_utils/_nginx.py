@@ -11,7 +11,7 @@ import os
 import subprocess
 from typing import Callable, Dict, FrozenSet, Iterable, Optional, Tuple
 
-from . import _files, _maintenance, _pools, _private, _processes, _site, _users
+from . import _files, _maintenance, _mixes, _pools, _private, _processes, _site, _users
 from ._model import BalancerState, Member, Nginx, Refusal, Wish, load
 
 
@@ -62,8 +62,16 @@ def pool_dir(wish: Wish) -> str:
 
 
 def first_target(wish: Wish) -> str:
-    """What a new link points to: the pool of all members."""
-    return f"pools/{_pools.name(member.id for member in wish.pool)}"
+    """What a new link points to: the pool of all members, or, where one slot of each host serves, of the first ones."""
+    return f"pools/{_pools.name(first_pool(wish))}"
+
+
+def first_pool(wish: Wish) -> _pools.Pool:
+    """Who serves when nothing was released yet."""
+    first: Dict[str, str] = {}
+    for member in wish.pool:
+        first.setdefault(member.host, member.id)
+    return frozenset(first.values()) if wish.flips else frozenset(member.id for member in wish.pool)
 
 
 def active_link(wish: Wish) -> str:
@@ -90,19 +98,26 @@ def observe(wish: Wish) -> BalancerState:
     """What this balancer serves: read from the link, the declared pools and the running workers."""
     pools = declared(wish)
     active = os.path.basename(_files.target(active_link(wish)) or "")
-    generation = _site.generation(current_files(wish))
+    mix = _mixes.of(active)
+    files = current_files(wish)
+    generation = _site.generation(files)
+    names = (mix.old, mix.new) if mix else (active,)
     problem = ""
     if not master(wish.nginx):
         problem = f"nginx does not run: no live process in its pid file {wish.nginx.pid_file} (bluegreen_nginx_pid_file)"
-    elif not generation or active not in pools:
+    elif not generation or not all(name in pools for name in names):
         problem = f"nginx has no pools of {wish.service} yet: run hotswap.bluegreen.install"
+    sides = [frozenset(member.id for member in pools.get(name, ())) for name in names]
     return BalancerState(
-        active=active,
-        serving=tuple(sorted(member.id for member in pools.get(active, ()))),
+        active=_pools.name(sides[0] | sides[1]) if mix else active,
+        serving=tuple(sorted(sides[0].union(*sides))),
         pools=tuple(sorted(pools)),
         loaded=not problem and loaded(wish, generation),
         maintenance=_maintenance.read(wish),
         problem=problem,
+        entering=tuple(sorted(sides[1] - sides[0])) if mix else (),
+        step=mix.step if mix else -1,
+        weights=_site.weights(files) if wish.flips else (),
     )
 
 
@@ -162,6 +177,31 @@ def switch(wish: Wish, leave: Iterable[str] = (), enter: Iterable[str] = (), gua
         if not state.loaded or _pools.name(serve) not in state.pools:
             raise Undeclared(serve)
         return _files.link(f"pools/{_pools.name(serve)}", active_link(wish))
+
+
+def shift(wish: Wish, enter: Iterable[str], leave: Iterable[str], weight: float, guard: Callable[[_pools.Pool], None]) -> bool:
+    """Give ``weight`` percent of the requests to ``enter``: one rename. False if it was so already.
+
+    With 100 they take the place of ``leave``, else those who serve go on with the rest; 0 is the preview. The guards are
+    those of :func:`switch`, and ``guard`` may refuse who would serve in the end.
+    """
+    enter, leave = frozenset(enter), frozenset(leave)
+    with _files.locked(f"{_site.state_dir(wish)}/.lock"):
+        state = observe(wish)
+        if state.problem:
+            raise Refusal(state.problem)
+        serving = frozenset(state.serving)
+        _maintenance.refuse_marked(wish, sorted(enter - serving))
+        old, new = serving - enter, (serving - leave) | enter if weight == 100 else enter
+        guard(new)
+        for pool in (new,) if weight == 100 else (old, new):
+            if not state.loaded or _pools.name(pool) not in state.pools or (weight and weight != 100 and weight not in state.weights):
+                raise Undeclared(pool)
+        if weight == 100:
+            return _files.link(f"pools/{_pools.name(new)}", active_link(wish))
+        name = _mixes.Mix(_pools.name(old), _pools.name(new), _mixes.step_of(wish.mixing, weight)).name
+        os.makedirs(f"{pool_dir(wish)}/{name}", mode=0o755, exist_ok=True)
+        return _files.link(f"pools/{name}", active_link(wish))
 
 
 def blocked_folder(wish: Wish) -> Optional[str]:

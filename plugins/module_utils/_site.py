@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import Dict, List, Mapping, Tuple
 
+from . import _mixes
 from ._model import Member, Site, Wish
 
 Pools = Mapping[str, Tuple[Member, ...]]  # by name
@@ -47,6 +48,11 @@ def generation_file(wish: Wish, generation: str) -> str:
     return f"{state_dir(wish)}/generations/{generation}"
 
 
+def canary_log(wish: Wish) -> str:
+    """Where nginx writes what each side's answers were while two releases share the requests."""
+    return f"{state_dir(wish)}/canary.log"
+
+
 def variable(service: str, what: str) -> str:
     """nginx's name of one of our variables: no hyphen there, and no underscore in a service's name."""
     return f"$bluegreen_{service.replace('-', '_')}_{what}"
@@ -74,15 +80,51 @@ def _files(wish: Wish, pools: Pools, digest: str) -> Dict[str, str]:
     return text
 
 
+def _names(service: str) -> Dict[str, str]:
+    """nginx's names of our variables; a cookie that keeps a client with its side is named like the service."""
+    words = ("active", "pool", "link", "connection", "tester", "key", "stick", "share", "old", "new", "side")
+    return {**{word: variable(service, word) for word in words}, "service": f"bluegreen_{service.replace('-', '_')}"}
+
+
+def weights_line(wish: Wish) -> str:
+    """What the structure says of the weights that it can do, to be read back."""
+    return f"# weights {' '.join(f'{weight:g}' for weight in wish.mixing.weights)}".rstrip()
+
+
+def weights(files: Mapping[str, str]) -> Tuple[float, ...]:
+    """The weights that rendered files can do."""
+    for line in "\n".join(files.values()).splitlines():
+        if line.startswith("# weights"):
+            return tuple(map(float, line.split()[2:]))
+    return ()
+
+
+def _log_format(wish: Wish, names: Mapping[str, str]) -> str:
+    """One line an answer: when, whose, what the client got, what the upstreams said, and in what time."""
+    return f"log_format {names['side'][1:]} '$msec {names['side']} $status $upstream_status $upstream_response_time';"
+
+
+def _logs(wish: Wish) -> List[str]:
+    """Our log while two releases share the requests, and nginx's own ones, which it would switch off; only canaries are judged."""
+    if wish.strategy != "canary":
+        return []
+    side = variable(wish.service, "side")
+    return [*(f"access_log {words};" for words in wish.mixing.access_logs), f"access_log {canary_log(wish)} {side[1:]} if={side};"]
+
+
 def _http(wish: Wish, pools: Pools, ports: List[str], digest: str) -> str:
+    names = _names(wish.service)
     lines = [
         f"# Managed by hotswap.bluegreen: service {wish.service}. The link {state_dir(wish)}/active names the pool in use.",
         f"# generation {digest}",
-        f"map $realpath_root {variable(wish.service, 'pool')} {{",
+        *([weights_line(wish)] if wish.flips else []),
+        f"map $realpath_root {names['active' if wish.flips else 'pool']} {{",
         '    default "";',
-        f'    "~/(?<{variable(wish.service, "link")[1:]}>[^/]+)$" {variable(wish.service, "link")};',
+        f'    "~/(?<{names["link"][1:]}>[^/]+)$" {names["link"]};',
         "}",
-        f"map $http_upgrade {variable(wish.service, 'connection')} {{",
+        *(_mixes.maps(wish.mixing, names) if wish.flips else []),
+        *([_log_format(wish, names)] if wish.flips else []),
+        f"map $http_upgrade {names['connection']} {{",
         "    default upgrade;",
         '    "" "";',
         "}",
@@ -152,6 +194,8 @@ def _location(wish: Wish, port: str, digest: str) -> str:
         f"proxy_read_timeout {site.read_timeout}s;",
         f"proxy_send_timeout {site.send_timeout}s;",
         f"proxy_next_upstream {site.next_upstream};",
+        *_logs(wish),
+        *([f"add_header Set-Cookie {variable(wish.service, 'stick')};"] if wish.mixing.sticky and wish.mixing.weights else []),
         f"proxy_pass http://{_upstream_name(wish, port, variable(wish.service, 'pool'))};",
     ]
     return "\n".join(lines) + "\n"
@@ -163,6 +207,7 @@ def _server(wish: Wish, port: str) -> List[str]:
     return [
         "server {",
         f"    listen {site.listen[port]}{' ssl' if tls and 'ssl' not in site.listen[port].split() else ''};",
+        *([f"    listen {wish.mixing.listen};"] if wish.mixing.listen and port == next(iter(wish.pool[0].ports)) else []),
         f"    server_name {site.server_name};",
         *tls,
         f"    client_max_body_size {site.body_size};",

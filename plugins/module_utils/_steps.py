@@ -91,7 +91,7 @@ class _Walk:
         return waiting, self._failure(step, error) if error else None
 
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do
-        balances = step.name in ("declare", "switch", "drain", "enable")
+        balances = step.name in ("declare", "switch", "drain", "enable", "shift", "smoke")
         place = self.balancer if balances else self._at_home(step)
         if place is None:
             raise Refusal(f"{self.wish.host} {'balances' if balances else 'runs'} no member; {step.name} of {step.member} cannot be done there.")

@@ -12,13 +12,14 @@ import functools
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from . import _declare, _health, _maintenance, _nginx, _sockets
-from ._frame import Failed, Frame, Overtime
+from ._frame import LOOK, Failed, Frame, Overtime
 from ._model import Health, Member, Refusal, Step, Wish
 
 if TYPE_CHECKING:
     from ._steps_member import MemberSteps
 
 _QUIET_LOOKS = 3  # a drain is over when this many looks in a row see no connection
+_LONG_LOOK = 0.2  # seconds between looks, at most, where clients take their time to leave
 _AT_ONCE = 16  # members asked at the same time
 _DECLARATIONS = 3  # times that a balancer may change under a step before it gives up
 
@@ -40,34 +41,68 @@ class BalancerSteps:
         leaving = [self._member(name) for name in step.members]
         missed = any(self._answers(member, step) for member in leaving)  # taking out who does not answer anyway costs nothing
         guard = functools.partial(self._must_not_undercut, step) if missed else functools.partial(self._must_not_empty, leaving)
-        moved = self._move(guard, leave=step.members)
+        moved = self._move(lambda: _nginx.switch(self.wish, step.members, (), guard))
         return self._serving() if moved else None
 
     def drain(self, step: Step) -> str:
-        """Wait until this balancer has no connection to the members, ``drain_timeout`` at most."""
+        """Wait until this balancer has no connection to the members, ``drain_timeout`` at most, or the step's own time, where clients were told to leave."""
         members = [self._member(name) for name in step.members]
         for member in members:
             _nginx.must_be_out(self.wish, member)
-        end = self.frame.clock.now() - step.elapsed + self.wish.drain_timeout
-        quiet = 0
+        told, limit = step.seconds > 0, step.seconds or self.wish.drain_timeout
+        end = self.frame.clock.now() - step.elapsed + limit
+        quiet, there, look = 0, step.resume.get("there", 0), LOOK
         while quiet < _QUIET_LOOKS:
             nginx = _nginx.processes(self.wish.nginx)
             counts = {member.id: _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx) for member in members}
             busy = sum(counts.values())
-            quiet = 0 if busy else quiet + 1
+            there, quiet = max(there, busy), 0 if busy else quiet + 1
+            left = f"{busy} of {_connections(there)} left" if told else f"{_connections(busy)} left"
             if busy and self.frame.clock.now() >= end:
-                left = f"{_connections(busy)} left after {self.wish.drain_timeout:g} s"
+                gone = f", {there - busy} left by themselves" if told else ""
                 if self.wish.on_drain_timeout == "stop":
                     slow = next(name for name, count in counts.items() if count)
-                    raise Failed(f"no connection from the balancer within bluegreen_drain_timeout ({self.wish.drain_timeout:g} s)", left, slow)
-                raise Overtime(f"{left}; going on, they will be cut (bluegreen_on_drain_timeout is go_on)")
+                    name = f"bluegreen_{'long_' if limit != self.wish.drain_timeout else ''}drain_timeout"
+                    raise Failed(f"no connection from the balancer within {name} ({limit:g} s)", f"{left} after {limit:g} s{gone}", slow)
+                raise Overtime(f"{left} after {limit:g} s{gone}; going on, they will be cut (bluegreen_on_drain_timeout is go_on)")
             if quiet < _QUIET_LOOKS:
-                self.frame.pause(f"{_connections(busy)} left, of {self.wish.drain_timeout:g} s")
+                look = min(look * 1.5, _LONG_LOOK) if told and busy else LOOK  # a thousand connections take 10 ms to be counted
+                self.frame.pause(f"{left}, of {limit:g} s", look, there=there)
         others = sum(_sockets.incoming(member.ports.values()) for member in members if self._is_own(member))
-        return f"no connection left{f', {others} not from the balancer' if others else ''}"
+        gone = f", {there} left by themselves" if told and there else ""
+        return f"no connection left{gone}{f', {others} not from the balancer' if others else ''}"
 
     def enable(self, step: Step) -> str:
         """Let the balancer serve the members again, after one more look: they may have died, or be out of this host's reach."""
+        self._must_be_right(step)
+        self._move(lambda: _nginx.switch(self.wish, (), step.members))
+        self._settle(step)
+        return self._serving()
+
+    def shift(self, step: Step) -> Optional[str]:
+        """Give some of the requests, or all, to the members instead of those who leave, after one more look at them."""
+        self._must_be_right(step)
+        guard = functools.partial(self._must_not_undercut, step)
+        moved = self._move(lambda: _nginx.shift(self.wish, step.members, step.leaving, step.weight, guard))
+        if step.weight == 100:
+            self._settle(step)
+        if not moved:
+            return None
+        return self._serving() if step.weight == 100 else f"{step.weight:g} % of the requests" if step.weight else "nobody but testers"
+
+    def smoke(self, step: Step) -> Optional[str]:
+        """Ask the members what the user wants to know of a release before clients reach it."""
+        for name in step.members:
+            member = self._member(name)
+            for wanted in self.wish.smoke:
+                good, seen = _health.ask(member, wanted, sleep=self.frame.clock.sleep)
+                if not good:
+                    asked = f"{member.address}:{_health.port(member, wanted)}"
+                    raise Failed(f"bluegreen_smoke: {_health.expectation(wanted).split(', ')[0]}, asked from {self.wish.host} at {asked}", seen, member.id)
+        return f"{len(self.wish.smoke) * len(step.members)} right answers" if self.wish.smoke else None
+
+    def _must_be_right(self, step: Step) -> None:
+        """:class:`Failed` unless those who come answer rightly now, from here."""
         for name in step.members:
             member = self._member(name)
             if self.members and self._is_own(member):
@@ -78,18 +113,19 @@ class BalancerSteps:
                 if not healthy:
                     asked = f"{member.address}:{_health.port(member, health)}"
                     raise Failed(f"{_health.expectation(health)}, asked from {self.wish.host} at {asked}", seen, member.id)
-        self._move(None, enter=step.members)
+
+    def _settle(self, step: Step) -> None:
+        """What came is good: this balancer is the last of its own host's that had to say so."""
         for name in step.members:
             member = self._member(name)
             if self.members and self._is_own(member) and not self.wish.others:
                 self.members.settle(step, member)
-        return self._serving()
 
-    def _move(self, guard: Optional[Callable[[FrozenSet[str]], None]], leave: Sequence[str] = (), enter: Sequence[str] = ()) -> bool:
-        """Switch; a pool that is not there, because somebody else changed what is served, is declared first."""
+    def _move(self, change: Callable[[], bool]) -> bool:
+        """Change who serves; a pool that is not there, because somebody else did so, too, is declared first."""
         for _ in range(_DECLARATIONS):
             try:
-                return _nginx.switch(self.wish, leave, enter, guard)
+                return change()
             except _nginx.Undeclared as missing:
                 if _declare.declare(self.wish, (missing.pool,)).reloaded:
                     self.frame.reloads.append(f"nginx reloaded for a pool of {missing}")

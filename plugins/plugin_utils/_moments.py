@@ -82,7 +82,7 @@ def previous(state: HostState, release: str) -> str:
 
 def settled(wishes: Sequence[Wish], states: Mapping[str, HostState]) -> bool:
     """Whether every member is as wished already, as the hosts were seen; ``wishes`` are those of the run, its balancers among them."""
-    return isinstance(_planner.plan(World(by_host(wishes), states.values()), states), _planner.Done)
+    return _planner.left(World(by_host(wishes), states.values())) is None
 
 
 def any_at(moment: str, wishes: Sequence[Wish]) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
 
+from . import _flip
 from ._rounds import Batch, Round, Target, leaves, make, runs_as_wished, stays
 from ._world import World
 
@@ -32,6 +33,8 @@ __all__ = [
     "batches",
     "course",
     "declared_first",
+    "left",
+    "make",
     "out",
     "plan",
     "put",
@@ -110,6 +113,9 @@ def course(world: World, serial: Sequence[str], apart: bool = False) -> Iterator
 
     After :class:`Blocked` or :class:`Fallen`, asking again makes sense only if the world has changed.
     """
+    if any(wish.flips for wish in world.wishes.values()):
+        yield from _flips(world)
+        return
     hosts = iter(queue(world))
     width = widths(serial, sum(bool(wish.members) for wish in world.wishes.values()))
     walked: set[str] = set()
@@ -119,6 +125,32 @@ def course(world: World, serial: Sequence[str], apart: bool = False) -> Iterator
             if isinstance(decision, Batch) and not again:
                 walked.update(decision.members)
             yield Fallen(min(again)) if again else decision
+
+
+def _flips(world: World) -> Iterator[Batch | Blocked | Fallen]:
+    """The batches of a run where one slot of each host takes over from the other."""
+    found = _flip.sides(world)
+    targets = _flip.to_bring_up(found, world)
+    if targets:
+        fitting, why = _fitting(targets, world)
+        if len(fitting) < len(targets):
+            yield why
+            return
+        yield make(targets, world)
+        wrong = [target.member.id for target in _flip.to_bring_up(found, world)]
+        if wrong:
+            yield Fallen(wrong[0])
+            return
+    for weight in _flip.weights_left(found, world):
+        yield _flip.shift(found, weight, world)
+    over = _flip.to_end(found, world)
+    if over:
+        yield make(over, world)
+
+
+def left(world: World) -> Batch | Blocked | Fallen | None:
+    """What is still to be done, None if all is as wished."""
+    return next(course(world, ("100%",)), None)
 
 
 def plan(world: World, hosts: Iterable[str], apart: bool = False) -> Batch | Blocked | Done:
@@ -260,7 +292,9 @@ def put(target: Target, world: World) -> Batch | Blocked:
     if refusal:
         return refusal
     batch = make([target], world)
-    return batch if stays(target, world) or asked == target.wish.balancers else Batch(batch.members, _only_out(batch.leave), _only_out(batch.work), {})
+    if stays(target, world) or asked == target.wish.balancers:
+        return batch
+    return Batch(batch.members, _only_out(batch.leave), _only_out(batch.work), {}, farewell=_only_out(batch.farewell))
 
 
 def _only_out(part: Round) -> Round:

@@ -5,7 +5,9 @@
 
 Out of the balancers that are other hosts; the work on the members' own hosts, whose own nginx, where there is one,
 leaves and comes back in the same call; back into the other balancers; and, on the members' own hosts, the user's
-commands after that. A round's hosts work at the same time, and the next round begins when all of them are through.
+commands after that. An application that says goodbye to its clients is told so between the first two, when all
+balancers are away, and these wait for their connections to end.
+A round's hosts work at the same time, and the next round begins when all of them are through.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Target:
     """Where one member shall be; ``release`` None means stopped and out.
 
     ``restore``: with the start it had. ``keep``: its process is left alone and only comes back. ``onto`` are the balancers
-    that shall serve it.
+    that shall serve it. ``aside``: it runs beside those who serve, until all balancers move to it together.
     """
 
     wish: Wish
@@ -36,21 +38,29 @@ class Target:
     onto: tuple[str, ...]
     restore: bool = False
     keep: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
 class Batch:
-    """The rounds that bring these members where they shall be; ``after`` has what their own hosts do when all balancers serve them."""
+    """The rounds that bring these members where they shall be.
+
+    ``farewell`` has the goodbye to their clients, before the work on them, and ``after`` what their own hosts do when
+    all balancers serve them. ``weight`` is the percentage of requests that they have at its end, where that is what the
+    batch is about.
+    """
 
     members: tuple[str, ...]
     leave: Round
     work: Round
     enter: Round
     after: Round = field(default_factory=dict)
+    farewell: Round = field(default_factory=dict)
+    weight: float | None = None
 
     @property
     def rounds(self) -> tuple[Round, ...]:
-        return tuple(part for part in (self.leave, self.work, self.enter, self.after) if part)
+        return tuple(part for part in (self.leave, self.farewell, self.work, self.enter, self.after) if part)
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -62,9 +72,18 @@ def make(targets: Sequence[Target], world: World) -> Batch:
     there = _by_balancer(targets, world)
     leave = {name: _leave(name, mine, world) for name, mine in there.items()}
     enter = {name: _enter(name, mine, world) for name, mine in there.items()}
-    work = {target.wish.host: _at_home(target, world) for target in targets}
-    after = {target.wish.host: tuple(_hooks(target, "after_enable", world)) for target in targets if target.wish.others and _returns(target, world)}
-    return Batch(tuple(target.member.id for target in targets), _kept(leave), _kept(work), _kept(enter), _kept(after))
+    farewell = {name: _drain(name, [target for target in mine if _is_told(target, world)], world) for name, mine in there.items()}
+    work = {}
+    for target in targets:
+        host, first, then = target.wish.host, _away_at_home(target, world), _at_home(target, world)
+        apart = _is_told(target, world) and bool(target.wish.others)
+        farewell[host], work[host] = (first, then) if apart else ((), (*first, *then))
+    after = {
+        target.wish.host: tuple(_hooks(target, "after_enable", world))
+        for target in targets
+        if target.wish.others and _returns(target, world) and not target.aside
+    }
+    return Batch(tuple(target.member.id for target in targets), _kept(leave), _kept(work), _kept(enter), _kept(after), _kept(farewell))
 
 
 def _by_balancer(targets: Iterable[Target], world: World) -> dict[str, list[Target]]:
@@ -88,7 +107,7 @@ def leaves(target: Target, balancer: str, world: World) -> bool:
 
 def comes(target: Target, balancer: str, world: World) -> bool:
     """Whether the balancer must be told, at the end, to serve the member."""
-    wanted = target.release is not None and balancer in target.onto
+    wanted = target.release is not None and balancer in target.onto and not target.aside
     return wanted and (leaves(target, balancer, world) or not world.serves(balancer, target.member.id))
 
 
@@ -116,20 +135,43 @@ def boots_as_wished(wish: Wish, slot: SlotState) -> bool:
 
 
 def _leave(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
-    """The balancer away from those that will be stopped or checked, and their connections ended.
+    """The balancer away from those that will be stopped or checked, and their connections ended, but for members that are told first.
 
     What it lacks of pools, for leaving and for coming back, is declared first.
     """
     away = tuple(target.member.id for target in mine if leaves(target, name, world))
     new = tuple(target.member.id for target in mine if comes(target, name, world) and not world.serves(name, target.member.id))
-    busy = tuple(target.member.id for target in mine if world.slot(target.member).running and not stays(target, world))
     pools = tuple(world.undeclared(name, (away, new)))
     steps = [Step("declare", name, (*away, *new), pools=pools)] if pools else []
     if away:
         steps.append(Step("switch", name, away))
-    if busy:
-        steps.append(Step("drain", name, busy))
-    return tuple(steps)
+    return (*steps, *_drain(name, [target for target in mine if not _is_told(target, world)], world))
+
+
+def _drain(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
+    """The balancer waits until those that will be stopped have no connection of its own."""
+    busy = [target for target in mine if _ends(target, world)]
+    seconds = max((max(target.wish.drain_timeout, target.wish.goodbye.timeout) for target in busy if _is_told(target, world)), default=0.0)
+    return (Step("drain", name, tuple(target.member.id for target in busy), seconds=seconds),) if busy else ()
+
+
+def _ends(target: Target, world: World) -> bool:
+    """Whether the member has a process that will be stopped."""
+    return world.slot(target.member).running and not stays(target, world)
+
+
+def _is_told(target: Target, world: World) -> bool:
+    """Whether its application is told before that, so that clients can leave."""
+    return target.wish.goodbye.is_said and _ends(target, world)
+
+
+def _away_at_home(target: Target, world: World) -> tuple[Step, ...]:
+    """The member's own nginx away, where it has one, and its application told when all balancers are."""
+    host = target.wish.host
+    own = [target] if host in target.wish.balancers else []
+    told = [target] if _is_told(target, world) else []
+    goodbye = tuple(Step("goodbye", host, (target.member.id,)) for target in told)
+    return (*_leave(host, own, world), *goodbye, *(_drain(host, told, world) if own else ()))
 
 
 def _enter(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
@@ -141,13 +183,13 @@ def _enter(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
 
 
 def _at_home(target: Target, world: World) -> tuple[Step, ...]:
-    """All that the member's own host does for it."""
+    """All that the member's own host does for it from the stop on."""
     host = target.wish.host
     if host not in target.wish.balancers:
         return tuple(_work(target, world))
     entered = _enter(host, [target], world)
     after = tuple(_hooks(target, "after_enable", world)) if entered and not target.wish.others else ()
-    return (*_leave(host, [target], world), *_work(target, world), *entered, *after)
+    return (*_work(target, world), *entered, *after)
 
 
 def _work(target: Target, world: World) -> Iterator[Step]:
@@ -169,7 +211,12 @@ def _work(target: Target, world: World) -> Iterator[Step]:
 
 def _returns(target: Target, world: World) -> bool:
     """Whether a balancer will be told to serve the member: whoever left something before the stop comes back to it."""
-    return any(comes(target, name, world) for name in target.wish.balancers if name in world)
+    return (target.aside and not target.restore) or any(comes(target, name, world) for name in target.wish.balancers if name in world)
+
+
+def hooks_of(wish: Wish, member: Member, moment: str, world: World) -> tuple[Step, ...]:
+    """The user's commands at this moment of a member that runs the wished release."""
+    return tuple(_hooks(Target(wish, member, wish.release, ()), moment, world))
 
 
 def _hooks(target: Target, moment: str, world: World) -> Iterator[Step]:

@@ -18,7 +18,7 @@ from . import _planner
 from ._lookout import Lookout, Watch
 from ._result import Looked, Result, Returned, Turn, booked, by_host, left_alone, marks, members, message, table
 from ._walk import Abandoned, Answer, Lost, Remote, Tell, Told, Walk, end
-from ._way_back import WayBack
+from ._way_back import FlipBack, WayBack
 from ._world import World
 
 __all__ = [
@@ -90,7 +90,7 @@ def _nobody(world: World) -> str:
 
 def _shared(world: World) -> set[str]:
     """The hosts that declare their pools before anything is touched: all but those that do all of their work in one call anyway."""
-    return {wish.host for wish in world.wishes.values() if wish.others or not wish.members}
+    return {wish.host for wish in world.wishes.values() if wish.others or not wish.members or wish.flips}
 
 
 def swap(
@@ -139,7 +139,8 @@ class _Run:
         self.walk = walk
         self.policy = policy
         self.result = walk.result
-        self.back = WayBack(walk, policy.on_failure)
+        flips = any(wish.flips for wish in walk.wishes.values())
+        self.back: WayBack | FlipBack = FlipBack(walk) if flips else WayBack(walk, policy.on_failure)
         self.lookout = Lookout(walk, watch)
         self._foreseen = 0  # batches
         self._carried: _planner.Round = {}  # the last round of the batch before: it goes with the first one of the next
@@ -166,8 +167,8 @@ class _Run:
                 return
         if self._flush((), {}):
             return
-        left = _planner.plan(self.walk.world, self.walk.wishes)
-        if not isinstance(left, _planner.Done):
+        left = _planner.left(self.walk.world)
+        if left is not None:
             end(self.result, _planner.Fallen(left.members[0]) if isinstance(left, _planner.Batch) else left, self.walk.world)
 
     def _declare(self) -> bool:
@@ -187,7 +188,7 @@ class _Run:
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return
-        if self.walk.round(batch.work) or self.lookout.crossed(batch.members):
+        if self.walk.round(batch.farewell) or self.walk.round(batch.work) or self.lookout.crossed(batch.members):
             self.back.recover(self._concerned(batch.members))
             return
         if batch.after or self.lookout.watches:

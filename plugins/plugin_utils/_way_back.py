@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Wish
 
-from . import _planner
+from . import _flip, _planner
 from ._result import Returned
 from ._walk import Walk, end
 
@@ -91,3 +92,34 @@ class WayBack:
             end(self._walk.result, decision, self._walk.world)
             return False
         return not any(self._walk.round(part, mending=True) for part in decision.rounds)
+
+
+class FlipBack:
+    """The way back where one slot of each host takes over: all balancers in one switch, then the slots that shall not take over."""
+
+    def __init__(self, walk: Walk) -> None:
+        self._walk = walk
+
+    def failed(self, members: Sequence[str]) -> list[str]:
+        """Those of the members that have failed."""
+        failed = {failure.member for failure in self._walk.result.failures}
+        return [member for member in members if member in failed]
+
+    def recover(self, _members: Sequence[str]) -> None:
+        """Whoever served when the run began serves again; whoever should have taken over runs what it ran before, or nothing."""
+        walk = self._walk
+        found = _flip.sides(walk.before)
+        began = time.monotonic()
+        part = _flip.back(found, walk.before, walk.world)
+        if part:
+            walk.tell("all requests go back to those who served before")
+            if walk.round(part, mending=True):
+                return
+            walk.tell(f"back on {', '.join(part)} in {time.monotonic() - began:.2f} s")
+        aside = [(wish, member) for wish, member in found.new if wish.host in walk.world and member.id in walk.worked_on]
+        batch = _planner.make([_flip.as_it_had(wish, member, walk.before) for wish, member in aside], walk.world)
+        if any(walk.round(steps, mending=True) for steps in batch.rounds):
+            return
+        for _wish, member in aside:
+            walk.result.returned.append(member.id)
+            walk.tell(Returned(member.id))

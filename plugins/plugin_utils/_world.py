@@ -17,7 +17,10 @@ Wishes = Mapping[str, Wish]  # by host, in the order of the walk: those with mem
 
 @dataclass
 class _Balancer:
-    """``active`` is the name of the set ``serving``; ``answering`` of those are healthy, as far as is known, ``expected`` their own answers."""
+    """``active`` is the name of the set ``serving``; ``answering`` of those are healthy, as far as is known, ``expected`` their own answers.
+
+    ``entering`` of them share the requests with the others, at ``step`` of ``weights``; -1 where nobody shares.
+    """
 
     active: str = field(default_factory=lambda: _pools.name(()))
     serving: set[str] = field(default_factory=set)
@@ -25,6 +28,9 @@ class _Balancer:
     loaded: bool = False
     pools: set[str] = field(default_factory=set)
     told: tuple[str, ...] = ()
+    entering: frozenset[str] = frozenset()
+    step: int = -1
+    weights: tuple[float, ...] = ()
     expected: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
@@ -53,6 +59,27 @@ class World:
     def serves(self, balancer: str, member: str) -> bool:
         """Whether this balancer gives requests to the member; False if it is not known."""
         return balancer in self._balancers and member in self._balancers[balancer].serving
+
+    def serving(self, balancer: str) -> frozenset[str]:
+        """Who gets requests, or would as a tester."""
+        return frozenset(self._balancers[balancer].serving)
+
+    def entering(self, balancer: str) -> frozenset[str]:
+        """Those that share the requests of the others."""
+        return self._balancers[balancer].entering
+
+    def step(self, balancer: str) -> int:
+        """Where among the weights the balancer stands: 0 is the preview, -1 says that nobody shares."""
+        return self._balancers[balancer].step
+
+    def weights(self, balancer: str) -> tuple[float, ...]:
+        """The weights that its nginx was told."""
+        return self._balancers[balancer].weights
+
+    def has_pool(self, balancer: str, members: Iterable[str]) -> bool:
+        """Whether its workers have the pool of exactly these."""
+        here = self._balancers[balancer]
+        return here.loaded and _pools.name(members) in here.pools
 
     def answers(self, member: str) -> bool:
         """Whether the member is healthy. One that was not looked at is believed: the balancer itself asks, on the spot."""
@@ -129,6 +156,7 @@ class World:
         if seen.pools is not here.told:
             here.pools, here.told = set(seen.pools), seen.pools
         here.loaded = seen.loaded
+        here.entering, here.step, here.weights = frozenset(seen.entering), seen.step, seen.weights
 
     def _move(self, here: _Balancer, members: Iterable[str]) -> None:
         """Those out that it serves, and those in that it does not."""
@@ -151,18 +179,29 @@ class World:
         """The world after the step, if it goes well: for printing a plan in check mode, and for planning ahead."""
         if step.hook:
             return  # nobody knows what it does
-        if step.name in ("declare", "switch", "enable"):
-            here = self._balancers[step.host]
-            if step.name == "declare":
-                here.pools.update(map(_pools.name, step.pools))
-                here.told, here.loaded = (), True
-            else:
-                self._move(here, [member for member in step.members if (member in here.serving) == (step.name == "switch")])
-        elif step.name != "drain":
+        if step.name in ("declare", "switch", "enable", "shift"):
+            self._assume_of(self._balancers[step.host], step)
+        elif step.name not in ("drain", "goodbye", "smoke"):
             slots = self._slots[step.host]
             after = _after(slots[step.slot], step)
             self._see_slot(step.members[0], after)
             self._slots[step.host] = {**slots, step.slot: after}
+
+    def _assume_of(self, here: _Balancer, step: Step) -> None:
+        """The balancer after a step of its own."""
+        if step.name == "declare":
+            here.pools.update(map(_pools.name, step.pools))
+            here.told, here.loaded, here.weights = (), True, self.wishes[step.host].mixing.weights
+        elif step.name == "shift":
+            whole = step.weight == 100
+            here.step = -1 if whole else self.wishes[step.host].mixing.weights.index(step.weight) + 1 if step.weight else 0
+            here.entering = frozenset() if whole else frozenset(step.members)
+            self._move(here, [name for name in step.leaving if whole and name in here.serving and name not in step.members])
+            self._move(here, [name for name in step.members if name not in here.serving])
+        else:
+            here.entering -= frozenset(step.members)
+            here.step = here.step if here.entering else -1
+            self._move(here, [member for member in step.members if (member in here.serving) == (step.name == "switch")])
 
 
 def _keep(answers: dict[str, dict[str, Any]], member: str, answer: dict[str, Any]) -> None:
