@@ -29,9 +29,7 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, seconds: float) -> None:
-        number = max(0, int(seconds * 1e6))
-        power = max(0, number.bit_length() - _FINE.bit_length())
-        bucket = power * _FINE + (number >> power)
+        bucket = bucket_of(seconds)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.count += 1
         self.largest = max(self.largest, seconds)
@@ -48,7 +46,7 @@ class Histogram:
         for bucket in sorted(self._counts):
             seen += self._counts[bucket]
             if seen >= wanted:
-                return min(_upper(bucket), self.largest)
+                return min(upper(bucket), self.largest)
         return None
 
     def figures(self) -> Dict[str, Optional[float]]:
@@ -56,8 +54,15 @@ class Histogram:
         return {**{name: _rounded(value) for name, value in quantiles.items()}, "max": _rounded(self.largest) if self.count else None}
 
 
-def _upper(bucket: int) -> float:
-    """The largest latency of a bucket."""
+def bucket_of(seconds: float) -> int:
+    """The bucket of a latency; a later one has longer ones."""
+    number = max(0, int(seconds * 1e6))
+    power = max(0, number.bit_length() - _FINE.bit_length())
+    return power * _FINE + (number >> power)
+
+
+def upper(bucket: int) -> float:
+    """The largest latency of a bucket, in seconds."""
     power = max(0, bucket // _FINE - 1)
     return float((bucket - power * _FINE + 1) << power) / 1e6
 
