@@ -8,68 +8,29 @@ The file is made of the very modules that the collection's other calls use: thei
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import getpass
 import hashlib
-import importlib.util
-import io
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import time
-import zipfile
 from dataclasses import replace
-from typing import Callable, Dict, List
+from typing import Callable, List
 
-from . import _export, _exporter, _files, _supervisor
+from . import _export, _exporter, _files, _pack, _supervisor
 from ._install import Installed
 from ._model import Refusal, Wish, dump
 
-_PACKAGE = "bluegreen"
 _EVERY = 60  # seconds; cron knows nothing shorter
 _PATIENCE = 15.0  # seconds for supervisor to end the exporter, which has nothing to end but itself
-_MAIN = f"import sys\nfrom {_PACKAGE}.{_export.__name__.rpartition('.')[2]} import main\nsys.exit(main(sys.argv[1:]))\n"
-
-
-def sources(first: str = "_export") -> Dict[str, str]:
-    """The module and all of ours that it imports, at its top or inside a function, by name."""
-    found: Dict[str, str] = {}
-    ahead = [first]
-    while ahead:
-        name = ahead.pop()
-        if name not in found:
-            found[name] = _source(name)
-            ahead += _imports(found[name])
-    return dict(sorted(found.items()))
-
-
-def _source(name: str) -> str:
-    spec = importlib.util.find_spec(f"{__package__}.{name}")
-    text = spec.loader.get_source(spec.name) if spec and spec.loader and hasattr(spec.loader, "get_source") else None
-    if text is None:
-        raise Refusal(f"the source of {__package__}.{name} cannot be read here, so no exporter can be made of it.")
-    return str(text)
-
-
-def _imports(source: str) -> List[str]:
-    found: List[str] = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found += [node.module] if node.module else [alias.name for alias in node.names]
-    return found
 
 
 def program() -> bytes:
     """The exporter as one file for Python; the same modules give the same bytes."""
-    files = {"__main__.py": _MAIN, f"{_PACKAGE}/__init__.py": "", **{f"{_PACKAGE}/{name}.py": text for name, text in sources().items()}}
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, text in files.items():
-            archive.writestr(zipfile.ZipInfo(name), text)
-    return out.getvalue()
+    return _pack.pack(_export.__name__.rpartition(".")[2])
 
 
 def wish_text(wish: Wish) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _metrics, _monitoring
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _metrics, _monitoring, _pack
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._metrics import METRICS, Known
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, Program, SlotState, Wish, dump
 
@@ -199,14 +199,14 @@ def test_prometheus_understands_every_query_of_the_dashboard(tmp_path: Path) -> 
 
 
 def test_the_exporter_is_made_of_our_modules_and_nothing_of_ansible() -> None:
-    found = _monitoring.sources()
+    found = _pack.sources("_export")
 
     assert {"_export", "_metrics", "_info", "_workers"} <= set(found)
     assert not [name for name, text in found.items() if re.search(r"^\s*(from|import) ansible", text, re.MULTILINE)]
 
 
 def test_what_a_module_imports_inside_a_function_comes_along() -> None:
-    assert {"_steps_jobs", "_steps_member"} <= set(_monitoring.sources("_steps"))
+    assert {"_steps_jobs", "_steps_member"} <= set(_pack.sources("_steps"))
 
 
 def test_the_same_modules_make_the_same_file_whenever_it_is_made() -> None:
