@@ -15,28 +15,40 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _lease, _owner, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
+_HEARING = 30.0  # seconds that a run may take to hear an order
+
 
 class ActionModule(ActionBase):
     """C(hotswap.bluegreen.lock): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"state", "reason", "seconds", "phase", "until"})
+    _VALID_ARGS = frozenset({"state", "reason", "seconds", "phase", "until", "order", "to"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         _checked, given = self.validate_argument_spec(
             {
-                "state": {"choices": ["held", "extended", "released", "seen", "broken"], "default": "held"},
+                "state": {"choices": ["held", "extended", "released", "seen", "broken", "ordered"], "default": "held"},
                 "reason": {"default": ""},
                 "seconds": {"type": "float"},
                 "phase": {"choices": ["stage"]},
                 "until": {"choices": ["released", "swap"], "default": "released"},
+                "order": {"choices": ["promote", "abort"]},
+                "to": {"choices": ["next", "all"], "default": "next"},
             },
             mutually_exclusive=[["seconds", "phase"]],
+            required_if=[["state", "ordered", ["order"]]],
         )
-        states = {"held": self._held, "extended": self._extended, "released": self._released, "seen": self._seen, "broken": self._broken}
+        states = {
+            "held": self._held,
+            "extended": self._extended,
+            "released": self._released,
+            "seen": self._seen,
+            "broken": self._broken,
+            "ordered": self._ordered,
+        }
         state = given["state"]
-        if self._task.check_mode and state in ("held", "broken"):
+        if self._task.check_mode and state in ("held", "broken", "ordered"):
             state = "seen"
         try:
             return {**result, "changed": False, **states[state](given, task_vars or {})}
@@ -84,13 +96,22 @@ class ActionModule(ActionBase):
         holder = _lease.seen(self, variables)
         if holder:
             self._display.display(f"the lock is held: {holder}")
-        return {"held_by": holder, "changed": bool(holder) and given["state"] == "broken"}
+        elif given["state"] == "ordered":
+            raise Refusal(_lease.nobody_to_order(_fleet.bare(self, variables).service))
+        return {"held_by": holder, "changed": bool(holder) and given["state"] in ("broken", "ordered")}
 
     def _broken(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         holder = _lease.end(self, variables, given["reason"])
         text = f"broke the lock of {holder}" if holder else "nobody holds the lock"
         self._display.display(text)
         return {"held_by": holder, "changed": bool(holder), "msg": text}
+
+    def _ordered(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        wait = _HEARING if given["seconds"] is None else given["seconds"]
+        holder, outcome = _lease.order(self, variables, given["order"], given["reason"], given["to"], wait)
+        text = f"told {holder} to {given['order']} its canary: {outcome}"
+        self._display.display(text)
+        return {"held_by": holder, "changed": True, "msg": text}
 
     def _seconds(self, given: dict[str, Any], variables: dict[str, Any]) -> float:
         if given["phase"]:

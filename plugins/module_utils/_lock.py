@@ -86,7 +86,8 @@ def _path(folder: str) -> str:
     return f"{folder}/lease.json"
 
 
-def _lock(folder: str) -> ContextManager[None]:
+def guarded(folder: str) -> ContextManager[None]:
+    """One process at a time at what is kept there. :class:`Refusal` where nothing is installed."""
     if not os.path.isdir(folder):
         raise Refusal(f"{folder}, where the lock is kept, is not there: run hotswap.bluegreen.install on this host first.")
     return _files.locked(f"{folder}/.lease.lock", PATIENCE)
@@ -139,7 +140,7 @@ def acquire(folder: str, owner: Dict[str, Any], reason: str, seconds: float, dea
     It is not another's with the token ``mine``, which the caller has from before: then it is extended. One with the
     token ``dead`` is taken over, because the caller knows that its owner is gone (its own machine, no such process).
     """
-    with _lock(folder):
+    with guarded(folder):
         now = clock()
         last = _load(folder)
         if last and last.left(now) and last.token == mine:
@@ -157,7 +158,7 @@ def extend(folder: str, token: int, seconds: float, shorten: bool = True, above:
 
     :class:`Refusal` if the lease was lost: another run may be at work.
     """
-    with _lock(folder):
+    with guarded(folder):
         now = clock()
         lease = _load(folder)
         if lease is None or lease.token != token or not lease.left(now):
@@ -179,7 +180,7 @@ def _lost(lease: Optional[Lease], token: int, now: float) -> str:
 
 def release(folder: str, token: int, clock: Clock = time.time) -> None:
     """Give the lease back; one that is not ours is left alone."""
-    with _lock(folder):
+    with guarded(folder):
         lease = _load(folder)
         if lease and lease.token == token:
             _save(folder, _renewed(lease, clock(), 0.0))
@@ -193,7 +194,7 @@ def end(folder: str, by: Dict[str, Any], reason: str, above: int = 0, clock: Clo
     reason = " ".join(reason.split())
     if not reason:
         raise Refusal("breaking a lock needs a reason, which the run that holds it is told.")
-    with _lock(folder):
+    with guarded(folder):
         now = clock()
         try:
             lease = _load(folder)

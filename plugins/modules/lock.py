@@ -26,13 +26,30 @@ options:
       - V(released) gives it back, if this run has it.
       - V(seen) only says who holds it.
       - V(broken) ends the lock of whoever holds it, with a O(reason). Every host then refuses that run, which is told who broke its lock and why.
+      - V(ordered) leaves an O(order) for whoever holds the lock, which a canary hears and obeys. It needs no lock itself.
+      - V(obeyed) takes the order away that the run of O(token) has obeyed. The swap does so.
       - V(fenced) writes O(token) as the highest that this host has seen. The action does so on each host when it takes the lock.
     type: str
-    choices: [held, extended, released, seen, broken, fenced]
+    choices: [held, extended, released, seen, broken, ordered, obeyed, fenced]
     default: held
   reason:
-    description: Why, for whoever meets the lock. Required, and not empty, with O(state=broken).
+    description: Why, for whoever meets the lock. Required, and not empty, with O(state=broken) and with O(order=abort).
     type: str
+  order:
+    description:
+      - With O(state=ordered), what the canary that is under way shall do. V(promote) goes on at once, V(abort) goes back to the old release at once.
+      - In a playbook the task waits until the run has obeyed, for O(seconds) at most, by default 30.
+    type: str
+    choices: [promote, abort]
+  to:
+    description: How far O(order=promote) goes, to the V(next) step, or to V(all) requests.
+    type: str
+    choices: [next, all]
+    default: next
+  at:
+    description: With O(state=obeyed), when the order was given that was obeyed. The action fills it in.
+    type: float
+    default: 0
   until:
     description: V(swap) lets the swap that follows release it, V(released) keeps it for a task with O(state=released).
     type: str
@@ -97,6 +114,12 @@ EXAMPLES = r"""
     state: seen
   register: lock
 
+- name: End the canary that is under way, as the playbook hotswap.bluegreen.abort does
+  hotswap.bluegreen.lock:
+    state: ordered
+    order: abort
+    reason: customers see old prices
+
 - name: Break the lock of a run that hangs, as the playbook hotswap.bluegreen.unlock does
   hotswap.bluegreen.lock:
     state: broken
@@ -111,6 +134,10 @@ lease:
 held_by:
   description: Who holds the lock, why, since when and until when, in words; with O(state=broken) who held it. Empty if nobody does, or this run.
   type: str
+  returned: success
+order:
+  description: With O(state=extended) and O(state=seen), what the run that holds the lock was told to do and has not done yet; empty if nothing was.
+  type: dict
   returned: success
 overtaken:
   description: With O(state=fenced), who came to this host with a higher token, in words; empty if nobody did.
@@ -130,21 +157,27 @@ import os
 import time
 from dataclasses import asdict
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _exporter, _fence, _hold, _lock, _module
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _exporter, _fence, _hold, _lock, _module, _orders
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
 
 def work(module):
     wish = _module.wish(module)
     state = "seen" if module.check_mode else module.params["state"]
-    result = {"changed": False, "lease": {}, "held_by": "", **_STATES[state](module.params, wish, _hold.lease_folder(wish))}
-    if module.check_mode and module.params["state"] == "broken":
+    result = {"changed": False, "lease": {}, "held_by": "", "order": {}, **_STATES[state](module.params, wish, _hold.lease_folder(wish))}
+    if module.check_mode and module.params["state"] in ("broken", "ordered"):
         result["changed"] = bool(result["held_by"])
     return result
 
 
 def _seen(_wanted, _wish, folder):
     lease = _lock.holder(folder)
-    return {"lease": asdict(lease), "held_by": _lock.describe(lease, time.time())} if lease else {}
+    return {"lease": asdict(lease), "held_by": _lock.describe(lease, time.time()), "order": _order(folder, lease.token)} if lease else {}
+
+
+def _order(folder, token):
+    order = _orders.heard(folder, token)
+    return asdict(order) if order else {}
 
 
 def _held(wanted, wish, folder):
@@ -157,11 +190,13 @@ def _held(wanted, wish, folder):
 
 
 def _extended(wanted, _wish, folder):
-    return {"lease": asdict(_lock.extend(folder, wanted["token"], wanted["seconds"], wanted["shorten"], wanted["above"]))}
+    lease = _lock.extend(folder, wanted["token"], wanted["seconds"], wanted["shorten"], wanted["above"])
+    return {"lease": asdict(lease), "order": _order(folder, lease.token)}
 
 
 def _released(wanted, wish, folder):
     if os.path.isdir(folder):
+        _orders.obeyed(folder, wanted["token"])  # one that came too late is no later run's
         _lock.release(folder, wanted["token"])
         _exporter.refresh(wish)
     return {}
@@ -174,6 +209,18 @@ def _broken(wanted, wish, folder):
     return {"changed": True, "lease": asdict(before[1]), "held_by": before[0]} if before else {}
 
 
+def _ordered(wanted, _wish, folder):
+    if not wanted["order"]:
+        raise Refusal("an order is needed: promote or abort.")
+    lease = _orders.give(folder, wanted["order"], wanted["owner"], wanted["reason"] or "", wanted["to"])
+    return {"changed": True, "lease": asdict(lease), "held_by": _lock.describe(lease, time.time())} if lease else {}
+
+
+def _obeyed(wanted, _wish, folder):
+    _orders.obeyed(folder, wanted["token"], wanted["at"])
+    return {}
+
+
 def _fenced(wanted, wish, _folder):
     folder = _hold.fence_folder(wish)
     if _fence.absent(folder):
@@ -182,14 +229,26 @@ def _fenced(wanted, wish, _folder):
     return {"overtaken": late, "highest": _fence.highest(folder)[0]}
 
 
-_STATES = {"seen": _seen, "held": _held, "extended": _extended, "released": _released, "broken": _broken, "fenced": _fenced}
+_STATES = {
+    "seen": _seen,
+    "held": _held,
+    "extended": _extended,
+    "released": _released,
+    "broken": _broken,
+    "ordered": _ordered,
+    "obeyed": _obeyed,
+    "fenced": _fenced,
+}
 
 
 if __name__ == "__main__":
     _module.main(
         {
-            "state": {"type": "str", "choices": ["held", "extended", "released", "seen", "broken", "fenced"], "default": "held"},
+            "state": {"type": "str", "choices": ["held", "extended", "released", "seen", "broken", "ordered", "obeyed", "fenced"], "default": "held"},
             "reason": {"type": "str"},
+            "order": {"type": "str", "choices": ["promote", "abort"]},
+            "to": {"type": "str", "choices": ["next", "all"], "default": "next"},
+            "at": {"type": "float", "default": 0},
             "until": {"type": "str", "choices": ["released", "swap"], "default": "released"},
             "seconds": {"type": "float", "default": 60},
             "phase": {"type": "str", "choices": ["stage"]},

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock, _orders
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump, load
 
 from . import _fleet, _owner, _remote, _task
@@ -21,6 +21,7 @@ from ._runner import Abandoned, Lost
 
 PATIENCE = 900.0  # seconds a lease lasts before the first phase extends it
 _ASK = 2.0  # seconds between two attempts while another run has it
+_LISTEN = 1.0  # seconds between two looks whether a run has heard
 _TELL = 10.0  # seconds between two lines that say for whom this run waits
 
 
@@ -202,6 +203,39 @@ def end(action: ActionBase, variables: Mapping[str, Any], reason: str) -> str:
             if why:
                 action._display.warning(f"{why}\nA run that has not ended is not refused there.")
     return str(answer["held_by"])
+
+
+def order(action: ActionBase, variables: Mapping[str, Any], wanted: str, reason: str, to: str, patience: float) -> tuple[str, str]:
+    """Tell the run that has the lock to promote or abort its canary, and wait until it has: who that is, and what became of it, in words.
+
+    :class:`Refusal` if no run is at work.
+    """
+    if wanted == _orders.ABORT and not reason.strip():
+        raise Refusal('ending a canary needs a reason, which its run is told: -e bluegreen_reason="customers see old prices"')
+    keeper = _fleet.bare(action, variables).keeper
+    holder = Holder(_remote.Hosts(action, variables), keeper, _owner.of(variables), reason)
+    answer = holder.ask("ordered", order=wanted, to=to)
+    if not answer["held_by"]:
+        raise Refusal(nobody_to_order(keeper.service))
+    token, end = answer["lease"]["token"], time.monotonic() + patience
+    while True:
+        found = holder.ask("seen")
+        if found["lease"].get("token") != token:
+            return answer["held_by"], "it has ended"
+        if not found["order"]:
+            return answer["held_by"], "it has heard"
+        left = end - time.monotonic()
+        if left <= 0:
+            return answer["held_by"], f"it has not heard within {patience:.0f} s: it does so between the steps of a canary, and while one lasts"
+        time.sleep(min(_LISTEN, left))
+
+
+def nobody_to_order(service: str) -> str:
+    """What to do instead of ordering a run that is not there."""
+    return (
+        f"no run is at work on {service}, so there is nobody to tell. A canary that was cut off is completed by hotswap.bluegreen.release, "
+        "and taken back by hotswap.bluegreen.rollback."
+    )
 
 
 def staging_seconds(variables: Mapping[str, Any], forks: int) -> float:

@@ -20,6 +20,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Refusal, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
 
 from . import _hostvars, _reach
 from ._plain import plain
@@ -107,13 +108,28 @@ class Hosts:
             if self._keeper is None or time.monotonic() - self._last_beat < _BEAT:
                 return
             self._last_beat = time.monotonic()
-            if host == self._keeper.host:
-                return
-            arguments = {"state": "extended", "token": self._token, "wish": dump(self._keeper)}
-            try:
-                self.module(self._keeper.host, "lock", arguments)
-            except (Lost, Refusal) as error:
-                raise Abandoned(f"the run's lock could not be kept: {error}") from error
+            if host != self._keeper.host:
+                self._ask_keeper("extended")
+
+    def signs(self) -> Order | None:
+        """What the run was told meanwhile by a person, None if nothing. The call is a sign of life as well."""
+        if self._keeper is None:
+            return None
+        found = self._ask_keeper("extended")["order"]
+        return Order(**{**found, "reason": plain(found["reason"]), "by": {key: plain(str(text)) for key, text in found["by"].items()}}) if found else None
+
+    def obeyed(self, order: Order) -> None:
+        """Take away an order that was obeyed, so that it is not obeyed twice and whoever gave it knows."""
+        self._ask_keeper("obeyed", at=order.at)
+
+    def _ask_keeper(self, state: str, **more: Any) -> dict[str, Any]:
+        """An answer of the host that keeps the run's lock. Without one the run may not go on."""
+        assert self._keeper is not None  # who has a token has a lock
+        self._last_beat = time.monotonic()
+        try:
+            return self.module(self._keeper.host, "lock", {"state": state, "token": self._token, "wish": dump(self._keeper), **more})
+        except (Lost, Refusal) as error:
+            raise Abandoned(f"the run's lock could not be kept: {error}") from error
 
     def all(self, hosts: Sequence[str], call: Callable[[str], T]) -> dict[str, T]:
         """``call`` for each host, at once."""

@@ -23,7 +23,7 @@ OF_PLAYBOOKS = {
     "unlock_reason": "playbooks/unlock.yml",
     "status_format": "playbooks/status.yml",
 }
-OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml"}
+OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml", "promote_to": "playbooks/promote.yml"}
 
 
 class Noted(dict[str, Any]):
