@@ -55,7 +55,7 @@ def maps(mixing: Mixing, names: Dict[str, str]) -> List[str]:
         *(line for lines in testers.values() for line in lines),
         *_shares(mixing, names),
         *_choice(mixing, names, "".join(testers)),
-        *_side(names),
+        *_side(names, "".join(testers)),
     ]
 
 
@@ -100,10 +100,9 @@ def _shares(mixing: Mixing, names: Dict[str, str]) -> List[str]:
 def _choice(mixing: Mixing, names: Dict[str, str], testers: str) -> List[str]:
     """The pool of a request: of the testers, of a bucket that the step includes, else the old one; and a link that names a pool is that."""
     old, new = names["old"][1:], names["new"][1:]
-    tests = ":" + (testers or "0")
     share = names["share"] if mixing.weights else "0"
     lines = [
-        f'map "{tests[1:]}:{share}:{names["active"]}" {names["pool"]} {{',
+        f'map "{testers or "0"}:{share}:{names["active"]}" {names["pool"]} {{',
         f"    default {names['active']};",
         f'    "~^[01]*1[01]*:[0-9]+:p[0-9a-f]+-(?<{new}>p[0-9a-f]+)-[0-9]+$" ${new};',
     ]
@@ -113,12 +112,12 @@ def _choice(mixing: Mixing, names: Dict[str, str], testers: str) -> List[str]:
     return [*lines, f'    "~:(?<{old}>p[0-9a-f]+)-p[0-9a-f]+-[0-9]+$" ${old};', "}"]
 
 
-def _side(names: Dict[str, str]) -> List[str]:
+def _side(names: Dict[str, str], testers: str) -> List[str]:
     """What the canary's log says of an answer; empty, and not logged, while there is one pool. Testers are not judged by."""
     return [
-        f'map "{names["pool"]}:{names["active"]}" {names["side"]} {{',
+        f'map "{testers or "0"}:{names["pool"]}:{names["active"]}" {names["side"]} {{',
         '    default "";',
-        r'    "~^(p[0-9a-f]+):\1-p[0-9a-f]+-[1-9][0-9]*$" old;',
-        r'    "~^(p[0-9a-f]+):p[0-9a-f]+-\1-[1-9][0-9]*$" new;',
+        r'    "~^0*:(p[0-9a-f]+):\1-p[0-9a-f]+-[1-9][0-9]*$" old;',
+        r'    "~^0*:(p[0-9a-f]+):p[0-9a-f]+-\1-[1-9][0-9]*$" new;',
         "}",
     ]

@@ -116,7 +116,7 @@ def shift(found: Sides, weight: float, world: World, restore: bool = False) -> B
     after: Round = {}
     if weight == ALL and not restore:
         after = {wish.host: steps for wish, member in found.new for steps in [hooks_of(wish, member, "after_enable", world)] if steps}
-    return Batch(found.entering, {}, {}, part, after, weight)
+    return Batch(found.entering, {}, {}, part, after, weight=weight)
 
 
 def _missing(enter: Iterable[str], leave: Iterable[str], weight: float, balancer: str, world: World) -> Iterator[tuple[str, ...]]:

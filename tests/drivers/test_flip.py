@@ -1,0 +1,217 @@
+"""One slot of each host takes over from the other: the switch of all balancers, its steps, and the way back, on real nginx and supervisord."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _nginx, _site, _steps
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Step
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
+
+from tests.drivers.conftest import MakeFleet, MakeShop
+from tests.drivers.fleet import Fleet, workers
+from tests.drivers.shop import InProcess, Load, Shop, words
+from tools.bed import wait_until
+
+TESTERS = {"header": "X-Preview", "cookie": "preview", "value": "k3y"}
+
+
+@pytest.fixture
+def shop(make_shop: MakeShop) -> Shop:
+    """A service whose nginx serves one of its two slots, not installed yet."""
+    made = make_shop(strategy="blue_green", mixing=TESTERS)
+    made.wish = replace(made.wish, members=tuple(replace(member, backup=False) for member in made.wish.members), pool=made.wish.pool)
+    made.wish = replace(made.wish, pool=made.wish.members)
+    return made
+
+
+@pytest.fixture
+def canary(shop: Shop) -> Shop:
+    shop.wish = replace(shop.wish, strategy="canary", mixing=replace(shop.wish.mixing, weights=(10.0, 50.0)))
+    return shop
+
+
+def two_hosts(fleet_of: MakeFleet, **changes: Any) -> Fleet:
+    """Two balancers of two hosts with two slots each; one of each serves."""
+    slots = {"app1": ["blue", "green"], "app2": ["red", "grey"]}
+    batches = (("app1/blue", "app2/red"), ("app1/green", "app2/grey"))
+    fleet = fleet_of(slots, balancers=2, batches=batches, strategy="blue_green", **changes)
+    fleet.install()
+    done = fleet.swap("v1")
+    assert done.ok, _runner.message(done, [app.wish for app in fleet.apps.values()])
+    return fleet
+
+
+def releases_of(port: int, count: int, shop: Shop, **headers: str) -> Counter[str]:
+    return Counter(shop.ask("/", None, **headers).body["release"] for _ in range(count))
+
+
+def test_the_idle_slot_takes_over_and_the_other_one_ends_with_no_failed_request_and_no_reload(shop: Shop) -> None:
+    shop.released()
+    (first,) = shop.serving()
+    idle = "blue" if first == "green" else "green"
+    assert shop.pid(idle) == 0
+    before = shop.workers()
+    with Load(shop.port) as load:
+        wait_until(lambda: load.total > 50, what="the load")
+        done = shop.swap("v2")
+    assert done.ok and done.reloads == 0 and shop.workers() == before
+    assert load.failed == [] and {key.split()[1] for key in load.answered} == {"v1", "v2"}
+    assert shop.serving() == {idle} and shop.pid(first) == 0
+    assert shop.ask().body["release"] == "v2"
+    again = shop.swap("v2")
+    assert again.ok and not again.changed, [event for event in again.events if event.outcome == "ok"]
+
+
+def test_an_old_one_that_shall_stay_takes_over_again_in_one_switch(shop: Shop) -> None:
+    shop.wish = replace(shop.wish, retire=False)
+    shop.released()
+    shop.swap("v2")
+    (second,) = shop.serving()
+    pids = shop.pids()
+    assert all(pids.values()), "both run"
+    back = _runner.swap([replace(shop.stage("v1"), rollback=True)], _in_process(shop), shop.told.append)
+    assert back.ok and [event.step for event in back.events] == ["shift"]
+    assert back.events[0].seconds < 1.0
+    assert shop.pids() == pids and shop.serving() != {second} and shop.ask().body["release"] == "v1"
+
+
+def _in_process(shop: Shop) -> InProcess:
+    return InProcess({shop.wish.host: shop.client})
+
+
+def test_a_release_that_does_not_start_never_gets_a_request_and_its_slot_is_as_it_was(shop: Shop) -> None:
+    shop.released()
+    (first,) = shop.serving()
+    shop.wish = replace(shop.wish, boot_timeout=2.0)
+    with Load(shop.port) as load:
+        wait_until(lambda: load.total > 20, what="the load")
+        done = shop.swap("v2", FAULT="broken")
+    assert not done.ok and done.failures[0].step == "check"
+    assert load.failed == [] and {key.split()[1] for key in load.answered} == {"v1"}
+    assert shop.serving() == {first} and [slot for slot, pid in shop.pids().items() if pid] == [first]
+    assert shop.swap("v3").ok and shop.ask().body["release"] == "v3"
+
+
+def test_a_smoke_test_that_fails_keeps_clients_away(shop: Shop) -> None:
+    shop.released()
+    shop.wish = replace(shop.wish, smoke=(Health(path="/", body='"v1"', timeout=2.0),))
+    done = shop.swap("v2")
+    assert not done.ok and done.failures[0].step == "smoke"
+    assert "bluegreen_smoke: GET / answers 200" in words(done, shop)
+    assert shop.ask().body["release"] == "v1" and shop.ask(**{"X-Preview": "k3y"}).body["release"] == "v1"
+
+
+def step(shop: Shop, enter: str, leave: str, weight: float, release: str) -> Step:
+    return Step("shift", shop.wish.host, (shop.id(enter),), release, leaving=(shop.id(leave),), weight=weight)
+
+
+def _do(shop: Shop, *steps: Step) -> _steps.Outcome:
+    return _steps.run(shop.wish, shop.client, steps, 60.0)
+
+
+def _headers(shop: Shop, **headers: str) -> list[tuple[str, str]]:
+    connection = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.getheaders()
+
+
+def _both_run(shop: Shop) -> tuple[str, str]:
+    """v1 serves and v2 runs beside it: the slots of both."""
+    shop.wish = replace(shop.wish, retire=False)
+    shop.released()
+    assert shop.swap("v2").ok
+    assert _runner.swap([replace(shop.stage("v1"), rollback=True)], _in_process(shop), shop.told.append).ok
+    (old,) = shop.serving()
+    return old, "blue" if old == "green" else "green"
+
+
+def test_each_step_of_a_canary_is_one_rename_and_gives_it_its_share_while_testers_always_reach_it(canary: Shop) -> None:
+    old, new = _both_run(canary)
+    workers_before = canary.workers()
+    with Load(canary.port) as load:
+        for weight, low, high in ((0.0, 0, 0), (10.0, 15, 70), (50.0, 140, 260), (10.0, 15, 70)):
+            outcome = _do(canary, step(canary, new, old, weight, "v2"))
+            assert outcome.failure is None
+            seen = releases_of(canary.port, 400, canary)
+            assert low <= seen["v2"] <= high, (weight, seen)
+            assert releases_of(canary.port, 10, canary, **{"X-Preview": "k3y"}) == {"v2": 10}
+            assert releases_of(canary.port, 10, canary, Cookie="preview=k3y") == {"v2": 10}
+            assert releases_of(canary.port, 10, canary, **{"X-Preview": "guess"})["v2"] < 10
+            state = _nginx.observe(canary.wish)
+            assert state.serving == tuple(sorted(canary.id(slot) for slot in (old, new))) and state.entering == (canary.id(new),)
+        assert _do(canary, step(canary, old, new, 100.0, "v1")).failure is None
+        assert releases_of(canary.port, 50, canary) == {"v1": 50}
+    assert load.failed == [] and canary.workers() == workers_before
+
+
+def test_a_client_that_stays_with_its_side_is_never_sent_back_as_the_share_grows(canary: Shop) -> None:
+    canary.wish = replace(canary.wish, mixing=replace(canary.wish.mixing, sticky=True))
+    old, new = _both_run(canary)
+    name = f"bluegreen_{canary.wish.service}"
+    first = _do(canary, step(canary, new, old, 10.0, "v2"))
+    assert first.failure is None
+    given = [value for key, value in _headers(canary) if key == "Set-Cookie" and value.startswith(f"{name}=")]
+    assert len(given) == 1 and "HttpOnly" in given[0]
+    assert not [value for _key, value in _headers(canary, Cookie=given[0].split(";")[0]) if value.startswith(f"{name}=")], "it has one"
+    keys = [f"{number:032x}" for number in range(150)]
+
+    def side() -> dict[str, str]:
+        return {key: canary.ask(Cookie=f"{name}={key}").body["release"] for key in keys}
+
+    few = side()
+    assert side() == few, "the same client, the same side"
+    _do(canary, step(canary, new, old, 50.0, "v2"))
+    many = side()
+    assert all(many[key] == "v2" for key in keys if few[key] == "v2")
+    assert 3 <= Counter(few.values())["v2"] < Counter(many.values())["v2"] < 120
+
+
+def test_nginx_writes_down_what_each_side_answered_while_they_share_and_nothing_else(canary: Shop) -> None:
+    old, new = _both_run(canary)
+    log = _site.canary_log(canary.wish)
+
+    def lines() -> list[list[str]]:
+        with open(log) as file:
+            return [line.split() for line in file]
+
+    releases_of(canary.port, 5, canary)
+    assert lines() == []
+    _do(canary, step(canary, new, old, 50.0, "v2"))
+    seen = releases_of(canary.port, 60, canary)
+    releases_of(canary.port, 5, canary, **{"X-Preview": "k3y"})
+    wait_until(lambda: len(lines()) >= 60, what="60 lines of the log")
+    assert Counter(line[1] for line in lines()) == {"old": seen["v1"], "new": seen["v2"]}
+    assert all(line[2] == line[3] == "200" and 0 <= float(line[4]) < 20 and abs(float(line[0]) - time.time()) < 600 for line in lines())
+
+
+def test_all_balancers_move_together_and_all_go_back_when_one_cannot(fleet_of: MakeFleet) -> None:
+    fleet = two_hosts(fleet_of)
+    before = {name: shop.serving() for name, shop in fleet.balancers.items()}
+    loaded = workers(fleet)
+    done = fleet.swap("v2")
+    assert done.ok and done.reloads == 0 and workers(fleet) == loaded
+    after = {name: shop.serving() for name, shop in fleet.balancers.items()}
+    assert after["lb1"] == after["lb2"] and not after["lb1"] & before["lb1"] and len(after["lb1"]) == 2
+    flips = [event for event in done.events if event.step == "shift" and event.detail.startswith("serving ")]
+    assert {event.host for event in flips} == {"lb1", "lb2"}
+
+    second = fleet.balancers["lb2"]
+    real = second.wish
+    second.wish = replace(real, release="v3", min_serving=3)  # it refuses: two will serve
+    failed = fleet.swap("v3")
+    second.wish = real
+    assert not failed.ok
+    assert {name: shop.serving() for name, shop in fleet.balancers.items()} == after
+    for shop in fleet.balancers.values():
+        assert releases_of(shop.port, 6, shop) == {"v2": 6}
+    assert fleet.swap("v3").ok
