@@ -17,9 +17,10 @@ import subprocess
 import tempfile
 import urllib.parse
 from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from . import _health, _users
+from ._model import Refusal
 
 _LINES, _LETTERS = 5, 160  # of a command's output that a sentence repeats
 
@@ -78,18 +79,34 @@ def _ask(check: Check) -> str:
 
 
 def _run(check: Check, user: str) -> str:
-    """What is wrong with the command's end and output, '' if nothing is. What it left behind in its process group ends with it."""
+    """What is wrong with the command's end and output, '' if nothing is."""
     environment = dict(os.environ)
     drop = _users.dropper(user)
     if drop:  # as a login of that user, with nothing of ours
         entry = pwd.getpwnam(user)
         environment = {"PATH": environment.get("PATH", os.defpath), "HOME": entry.pw_dir, "USER": user, "LOGNAME": user, "LANG": "C.UTF-8"}
+    try:
+        code, text = run(check.command, check.timeout, environment, drop=drop)
+    except Refusal as error:
+        return str(error)
+    if code == 0 and check.output in text:
+        return ""
+    return words(code, text)
+
+
+def run(
+    command: Sequence[str], timeout: float, environment: Mapping[str, str], folder: str = "/", drop: Optional[Callable[[], None]] = None
+) -> Tuple[Optional[int], str]:
+    """A command's exit status, and what it printed; None for one that was ended after ``timeout`` seconds. :class:`Refusal` if it cannot be run.
+
+    What it left behind in its process group ends with it. ``drop`` is called in it before it begins, to become somebody else.
+    """
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                list(check.command),
-                cwd="/",
-                env=environment,
+                list(command),
+                cwd=folder,
+                env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -97,20 +114,21 @@ def _run(check: Check, user: str) -> str:
                 preexec_fn=drop,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            return f"it cannot be run ({getattr(error, 'strerror', None) or error})"
-        how = ""
+            raise Refusal(f"it cannot be run ({getattr(error, 'strerror', None) or error})") from None
+        code: Optional[int] = None
         try:
-            code = process.wait(check.timeout)
-            how = f"exit status {code}" if code else ""
-        except subprocess.TimeoutExpired:
-            how = "it was still running, and was ended"
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(timeout)
         finally:
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
-        text = output.read().decode("utf-8", "replace")
-    if not how and check.output in text:
-        return ""
+        return code, output.read().decode("utf-8", "replace")
+
+
+def words(code: Optional[int], text: str) -> str:
+    """How a command ended, with the last lines of what it printed."""
+    how = "it was still running, and was ended" if code is None else f"exit status {code}"
     last = [line[:_LETTERS] for line in text.splitlines() if line.strip()][-_LINES:]
-    return f"{how or 'exit status 0'}, {'its last lines: ' + ' | '.join(last) if last else 'it printed nothing'}"
+    return f"{how}, {'its last lines: ' + ' | '.join(last) if last else 'it printed nothing'}"
