@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """Make the other roles' argument specs, and the tables of variables in the READMEs, from the release role's spec.
 
+A role that is one module, as watch is, has its spec from that module's documentation; what it shares with the release is told there.
+
 tools/variables.py          write them
 tools/variables.py --check  exit 1 if one is not up to date
 """
 
 from __future__ import annotations
 
+import ast
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +28,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "supervisor_program": (
         "Install a supervisor program for each slot",
         "Installs one program file and one launcher a slot. A slot that runs is left alone; what would change it is said and left to the swap.",
-        ["service", "group", *PLACE, "root", "user", *SLOTS, "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group",
+        ["service", "group", *PLACE, "root", "user", *SLOTS, "stop_timeout", "stop_grace", "stop_signal", "stop_as_group", "kill_as_group", "runtime",
          "start_seconds", "autorestart", "log_dir", "log_max_bytes", "log_backups", "adopt",
          "supervisor_config", "supervisor_socket", "supervisor_program_dir"],
         ["service"],
@@ -32,7 +36,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "nginx_upstream": (
         "Install the pools, the link and the switch in nginx",
         "Installs the pools that a release needs, the link that names the one in use, and a server block or files to include in yours.",
-        ["service", "group", *PLACE, "serial", *SLOTS, "server_name", "tls_certificate", "tls_key", "body_size",
+        ["service", "group", *PLACE, "serial", *SLOTS, "strategy", "preview", "canary", "canary_sticky", "access_log", "server_name", "tls_certificate", "tls_key", "body_size",
          "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
          "upstream_keepalive", "upstream_idle", "upstream_max_fails", "nginx_command", "nginx_config", "nginx_conf_dir", "nginx_state_dir",
          "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],
@@ -43,10 +47,13 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
         "Installs what writes a file for node_exporter each minute and at the end of each release, on the hosts of the service and its balancers.",
         ["service", "group", *PLACE, "root", *SLOTS, "adopt", "health_request_headers", "health_port", "health_timeout",
          "nginx_config", "nginx_state_dir", "nginx_conf_dir", "nginx_pid_file", "supervisor_config", "supervisor_socket", "supervisor_program_dir", "cron_dir",
-         "monitoring_state", "monitoring_by", "monitoring_textfile_dir"],
+         "monitoring_state", "monitoring_by", "monitoring_textfile_dir", "strategy"],
         ["service"],
     ),
 }  # fmt: skip
+
+MODULES = ("watch",)  # roles whose variables are their module's options
+_MARK = re.compile(r"\b[OV]\(")  # what a role's spec cannot refer to is code there
 
 
 class Dumper(yaml.SafeDumper):
@@ -68,9 +75,35 @@ def role_spec(role: str, options: dict[str, Any]) -> str:
         option.pop("required", None)
         if name.removeprefix("bluegreen_") in required:
             chosen[name] = {"type": option.pop("type"), "required": True, **option}
-    spec = {"argument_specs": {"main": {"short_description": short, "description": [description], "options": chosen}}}
+    return _as_text(short, [description], chosen, "roles/release/meta/argument_specs.yml")
+
+
+def module_spec(role: str, options: dict[str, Any]) -> str:
+    """The role's spec; of the module's options those are ``bluegreen_`` that a release has, too, the others begin with the role's name."""
+    source = ROOT / "plugins" / "modules" / f"{role}.py"
+    constants = {
+        node.targets[0].id: node.value for node in ast.parse(source.read_text()).body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    told = yaml.safe_load(ast.literal_eval(constants["DOCUMENTATION"]))
+    chosen = {}
+    for name, option in told["options"].items():
+        shared = f"bluegreen_{name}"
+        chosen[shared if shared in options else f"{role}_{name}"] = options.get(shared) or _of_role(option)
+    return _as_text(told["short_description"], [_MARK.sub("C(", text) for text in told["description"]], chosen, f"plugins/modules/{role}.py")
+
+
+def _of_role(option: dict[str, Any]) -> dict[str, Any]:
+    told = option["description"]
+    text = " ".join(told) if isinstance(told, list) else told
+    first = {key: option[key] for key in ("type", "elements", "required", "choices", "default") if key in option}
+    inner = {"options": {name: _of_role(rule) for name, rule in option["suboptions"].items()}} if "suboptions" in option else {}
+    return {**first, "description": _MARK.sub("C(", text), **inner}
+
+
+def _as_text(short: str, description: list[str], options: dict[str, Any], source: str) -> str:
+    spec = {"argument_specs": {"main": {"short_description": short, "description": description, "options": options}}}
     text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=140, allow_unicode=True)
-    return f"---\n# Made from roles/release/meta/argument_specs.yml by tools/variables.py (make docs).\n{text}"
+    return f"---\n# Made from {source} by tools/variables.py (make docs).\n{text}"
 
 
 def _default(option: dict[str, Any]) -> str:
@@ -114,8 +147,9 @@ def with_table(readme: Path, options: dict[str, Any]) -> str:
 def wanted() -> dict[Path, str]:
     options = load()
     files = {ROOT / f"roles/{role}/meta/argument_specs.yml": role_spec(role, options) for role in ROLES}
+    files |= {ROOT / f"roles/{role}/meta/argument_specs.yml": module_spec(role, options) for role in MODULES}
     readmes = {ROOT / "README.md": options, ROOT / "roles/release/README.md": options}
-    for role in ROLES:
+    for role in (*ROLES, *MODULES):
         readmes[ROOT / f"roles/{role}/README.md"] = yaml.safe_load(files[ROOT / f"roles/{role}/meta/argument_specs.yml"])["argument_specs"]["main"]["options"]
     return files | {path: with_table(path, chosen) for path, chosen in readmes.items() if path.exists()}
 

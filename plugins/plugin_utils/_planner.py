@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
 
 from . import _flip
-from ._rounds import Batch, Round, Target, leaves, make, runs_as_wished, stays
+from ._rounds import Batch, Round, Target, leaves, make, reloads, runs_as_wished, stays
 from ._world import World
 
 __all__ = [
@@ -98,6 +98,8 @@ def widths(serial: Sequence[str], hosts: int) -> Iterator[int]:
 
 def batches(wishes: Sequence[Wish], serial: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The members that leave together when all of these hosts are swapped: what the balancers' pools foresee."""
+    if any(wish.flips for wish in wishes):  # one slot of every host serves, or the other
+        return tuple(tuple(member.id for member in column if member) for column in itertools.zip_longest(*(wish.members for wish in wishes)))
     found: list[tuple[str, ...]] = []
     left, width = iter(wishes), widths(serial, len(wishes))
     while now := list(itertools.islice(left, next(width))):
@@ -118,13 +120,13 @@ def course(world: World, serial: Sequence[str], apart: bool = False) -> Iterator
         return
     hosts = iter(queue(world))
     width = widths(serial, sum(bool(wish.members) for wish in world.wishes.values()))
-    walked: set[str] = set()
+    walked: set[tuple[str, bool]] = set()  # in place, and, where that was in vain, by a swap
     while now := list(itertools.islice(hosts, next(width))):
         while not isinstance(decision := plan(world, now, apart), Done):
-            again = walked.intersection(decision.members) if isinstance(decision, Batch) else ()
-            if isinstance(decision, Batch) and not again:
-                walked.update(decision.members)
-            yield Fallen(min(again)) if again else decision
+            ways = decision.ways if isinstance(decision, Batch) else frozenset()
+            again = walked & ways
+            walked |= ways
+            yield Fallen(min(again)[0]) if again else decision
 
 
 def _flips(world: World) -> Iterator[Batch | Blocked | Fallen]:
@@ -201,7 +203,7 @@ def _refusal(target: Target, world: World, taken: dict[str, int]) -> tuple[Block
     """Why the member may not be worked on, when so many were taken from each balancer; and which balancers miss it if it may. A dead one costs nothing."""
     wish, member = target.wish, target.member.id
     unknown = [name for name in wish.balancers if name not in world]
-    if unknown and not stays(target, world):
+    if unknown and not stays(target, world) and not reloads(target, world):
         return Blocked(f"{member} cannot be worked on: {', '.join(unknown)} may still serve it, and was not seen.", unknown[0]), []
     missed = [name for name in wish.balancers if world.answers(member) and leaves(target, name, world)]
     for name in missed:

@@ -33,7 +33,9 @@ from . import (
     _canary_rules,
     _commands,
     _config_checks,
+    _flip_rules,
     _git,
+    _goodbye_rules,
     _hook_rules,
     _job_rules,
     _judgement,
@@ -41,6 +43,7 @@ from . import (
     _paths,
     _probe_rules,
     _rules,
+    _runtimes,
     _slots,
     _values,
     _window,
@@ -79,6 +82,7 @@ class Rollout:
     report_dir: str = ""
     limits: _judgement.Limits = field(default_factory=_judgement.Limits)
     canary: _canary_rules.Canary = field(default_factory=_canary_rules.Canary)
+    keep_old: float = 0.0
     notify: tuple[_notify_rules.Target, ...] = ()
     probe: Settings | None = None
     probe_on: str = _probe_rules.CONTROLLER
@@ -99,6 +103,7 @@ class Resolved:
     window_override: str = ""
     config_checks: tuple[Check, ...] = ()
     configuration: tuple[_paths.ConfigFile, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def resolve(
@@ -124,9 +129,13 @@ def resolve(
         _slots.check_pool(host, pool, need, problems)
     _slots.check_ports(values, members or pool, problems)
     command = _commands.words(values.get("command"), "bluegreen_command", problems)
+    _runtimes.refuse(values, command, problems)
+    reload = _runtimes.read(values, problems)
     build = _commands.build(values.get("build"), problems)
     environment = {} if fleet else _commands.environment(values, members, problems)
+    goodbye = _goodbye_rules.read(values, problems)
     rollout = _rollout(values, problems)
+    flip = _flip_rules.read(values, rollout.canary, pool or members, need, problems)
     hooks = () if fleet else _hook_rules.read(values, problems)
     layout = _paths.layout(values, problems)
     configuration = _paths.config_files(values, layout, problems)
@@ -187,6 +196,7 @@ def resolve(
         boot_timeout=values["boot_timeout"],
         drain_timeout=values["drain_timeout"],
         on_drain_timeout=values["on_drain_timeout"],
+        goodbye=goodbye,
         min_serving=need,
         balancers=() if fleet else shape.of(host),
         batches=tuple(map(tuple, batches)),
@@ -200,8 +210,16 @@ def resolve(
         keep_releases=values["keep_releases"],
         layout=layout,
         limits=HostLimits() if fleet else _judgement.of_host(values, problems),
+        strategy=values["strategy"],
+        mixing=flip.mixing,
+        smoke=flip.smoke,
+        retire=flip.retire,
+        runtime=values["runtime"],
+        reload=reload,
     )
-    return Resolved(wish, source, rollout, build, values["build_in"] == "slot", values["build_timeout"], environment, window, override, checks, configuration)
+    in_slot = values["build_in"] == "slot"
+    doubts = tuple(_runtimes.doubts(values, command, wish))
+    return Resolved(wish, source, rollout, build, in_slot, values["build_timeout"], environment, window, override, checks, configuration, doubts)
 
 
 def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
@@ -226,6 +244,7 @@ def _rollout(values: Mapping[str, Any], problems: Problems) -> Rollout:
         report_dir=values["report_dir"],
         limits=_judgement.read(values, problems),
         canary=_canary_rules.read(values, problems),
+        keep_old=values["keep_old"],
         notify=_notify_rules.read(values, problems),
         probe=_probe_rules.read(values, problems),
         probe_on=values["probe_on"],
