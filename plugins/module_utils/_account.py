@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 from . import _fence, _files, _hold, _release, _syslog
 from ._model import Event, Failure, Refusal, Step, Wish
 
-ORDER = ("switch", "drain", "stop", "point", "start", "check", "enable")
+ORDER = ("switch", "goodbye", "drain", "stop", "point", "start", "reload", "check", "enable")
 Swaps = Dict[str, Dict[str, Any]]
 Done = List[Tuple[Step, Event]]
 
@@ -72,11 +72,13 @@ def note(wish: Wish, done: Done, failure: Optional[Failure], previous: Mapping[s
 
 def lines(wish: Wish, done: Done, failure: Optional[Failure], swaps: Swaps, by: str) -> List[Tuple[str, int]]:
     """The lines for swaps that ended in these steps, with their severity: where a member was settled, and where its step failed."""
-    last = "check" if wish.others else "enable"
     found = []
     for step, event in done:
         failed = event.outcome == "failed"
-        for member in step.members if step.name == last or failed else ():
+        for member in step.members:
+            in_place = "reload" in swaps.get(member, {}).get("steps", {})
+            if not failed and step.name != ("check" if wish.others or in_place else "enable"):
+                continue
             if not failed and (event.outcome != "ok" or not member.startswith(f"{wish.host}/")):
                 continue
             if failed and failure and failure.member not in ("", member):

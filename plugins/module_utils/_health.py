@@ -73,12 +73,14 @@ def check(address: str, port: int, health: Health) -> Tuple[bool, str]:
     return wrong is None, wrong or f"status {status}"
 
 
-def fetch(connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], seconds: float) -> Tuple[int, Dict[str, str], str]:
+def fetch(
+    connection: http.client.HTTPConnection, path: str, headers: Mapping[str, str], seconds: float, method: str = "GET"
+) -> Tuple[int, Dict[str, str], str]:
     """Status, headers (lower-case names) and body of one answer, within ``seconds`` in all. OSError or HTTPException without a whole one."""
     with contextlib.closing(connection):
         connection.connect()
         with _hung_up_after(seconds, connection.sock):
-            connection.request("GET", path, headers={"Connection": "close", **headers})
+            connection.request(method, path, headers={"Connection": "close", **headers})
             answer = connection.getresponse()
             body = answer.read(_BODY_LIMIT)
             if answer.length and len(body) < _BODY_LIMIT:

@@ -93,6 +93,19 @@ class Goodbye:
 
 
 @dataclass(frozen=True)
+class Reload:
+    """How a running process takes another release in place: by ``signal``, '' for none, within ``timeout`` seconds.
+
+    ``shown``: where its answer to ``path`` names the release that gave it, ``header`` with a name or ``json`` with a dotted path.
+    """
+
+    signal: str = ""
+    timeout: float = 60.0
+    path: str = "/health"
+    shown: Dict[str, str] = field(default_factory=lambda: {"header": "X-Release"})
+
+
+@dataclass(frozen=True)
 class Site:
     """The server block of ours in front of the pools; ``listen`` maps a port's name to nginx's listen parameters."""
 
@@ -274,7 +287,7 @@ class Wish:
     release takes over.
     ``rollback``: the release is on the hosts already, and is taken as it was good. ``keep_releases`` 0 keeps all.
     ``strategy`` is rolling, blue_green, canary or reload; ``smoke`` is what a release is asked before clients reach it,
-    ``retire`` whether the slot that was replaced is stopped at the end.
+    ``retire`` whether the slot that was replaced is stopped at the end. ``runtime`` is the application server's kind.
     It holds no secret: the environment goes straight into the launchers while staging.
     """
 
@@ -311,6 +324,8 @@ class Wish:
     mixing: Mixing = field(default_factory=Mixing)
     smoke: Tuple[Health, ...] = ()
     retire: bool = True
+    runtime: str = "generic"
+    reload: Reload = field(default_factory=Reload)
 
     @property
     def flips(self) -> bool:
@@ -357,7 +372,8 @@ class SlotState:
     place. ``listener``: ``own``, ``none`` or ``foreign``, with ``holders`` naming who else holds the port.
     ``mark``: ``good`` or ``failed``, how the release ``current`` last ended here.
     ``connections`` come from the host's own balancer, ``others`` from elsewhere. ``expected`` is the answer that the
-    running release was found good by, where that is another than the wished one's.
+    running release was found good by, where that is another than the wished one's. ``unreloadable`` says why the process
+    cannot take the wished release in place, '' where it may, or where nobody asks.
     """
 
     state: str
@@ -376,6 +392,7 @@ class SlotState:
     healthy: bool = False
     seen: str = ""
     expected: Dict[str, Any] = field(default_factory=dict)
+    unreloadable: str = ""
 
     @property
     def running(self) -> bool:
@@ -488,7 +505,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Event:
-    """A step as it went on ``host``: ``outcome`` is ``ok``, ``unchanged``, ``waiting``, ``overtime`` or ``failed``."""
+    """A step as it went on ``host``: ``outcome`` is ``ok``, ``unchanged``, ``waiting``, ``overtime``, ``vain`` or ``failed``."""
 
     step: str
     member: str
@@ -525,6 +542,7 @@ _PARTS: Dict[str, Any] = {
     "goodbye": Goodbye,
     "site": Site,
     "mixing": Mixing,
+    "reload": Reload,
     "nginx": Nginx,
     "supervisor": Supervisor,
     "balancer": BalancerState,

@@ -9,6 +9,8 @@ and others rewrite theirs.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from typing import Dict, FrozenSet, List, Optional, Tuple
 
@@ -77,6 +79,16 @@ def alive(known: Tuple[Tuple[int, int], ...]) -> Tuple[int, ...]:
     return tuple(pid for pid, start in known if start_time(pid) == start)
 
 
+def heeds(pid: int, number: int) -> bool:
+    """Whether the process has a handler for the signal, or blocks it to fetch it by itself (signalfd, sigwait): by most signals others end."""
+    bits = 0
+    with contextlib.suppress(OSError, ValueError):
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+            masks = dict(line.split(":", 1) for line in status if line.startswith(("SigBlk:", "SigCgt:")))
+        bits = int(masks["SigBlk"], 16) | int(masks["SigCgt"], 16)
+    return bool(bits >> (number - 1) & 1)
+
+
 def environment(pid: int) -> Dict[str, str]:
     """The environment that the process was started with; {} when it is gone or has overwritten it (a new title)."""
     pairs = (item.partition("=") for item in _private.environment(pid) or ())
@@ -104,7 +116,28 @@ def describe(pid: int) -> str:
 
 
 def running_release(pid: int, slot_dir: str) -> Optional[str]:
-    """The release that the process runs: what its launcher exported, else the directory it was started in.
+    """The release that the process runs: the one that it was proven to have taken in place, else the one it was started with."""
+    return reloaded_release(pid, slot_dir) or started_release(pid, slot_dir)
+
+
+def reloaded_note(slot_dir: str) -> str:
+    """Where it stands which release the slot's process took in place: its ``pid`` and ``start``, and the ``release``."""
+    return f"{slot_dir}/.reloaded"
+
+
+def reloaded_release(pid: int, slot_dir: str) -> Optional[str]:
+    """The release that this very process was proven to have taken in place. The note of another one says nothing."""
+    try:
+        with open(reloaded_note(slot_dir), encoding="utf-8") as note:
+            found = json.load(note)
+        same = found["pid"] == pid and found["start"] == start_time(pid) != 0
+        return str(found["release"]) if same else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or one that somebody edited
+        return None
+
+
+def started_release(pid: int, slot_dir: str) -> Optional[str]:
+    """The release that the process was started with: what its launcher exported, else the directory it was started in.
 
     setproctitle and PHP's cli_set_process_title overwrite the environment's memory; the working directory stays.
     """

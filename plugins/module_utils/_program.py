@@ -71,12 +71,22 @@ def start_script(wish: Wish, member: Member, environment: Mapping[str, str], rel
     replaced; ``$$`` is a dollar sign.
     """
     of_user = {"HOME": home, "USER": wish.program.user, "LOGNAME": wish.program.user} if home else {}
-    exports = {**of_user, **environment, **slot_variables(member, wish.service), "BLUEGREEN_RELEASE": release}
+    ours = {"BLUEGREEN_DRAIN_WINDOW": f"{wish.goodbye.window:g}"} if wish.goodbye.is_said else {}
+    exports = {**of_user, **environment, **slot_variables(member, wish.service), **ours, **in_place(wish, member.slot), "BLUEGREEN_RELEASE": release}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in exports.items()]
     single = member.slot == WORKERS
     main = 'echo "bluegreen: which job? worker:<name> or cron:<name> is expected" >&2; exit 64' if single else _exec(wish.program.command, exports)
     jobs = _cases(wish.jobs_in(member.slot), exports, permit_folder(wish.root) if single else "")
     return "\n".join(["#!/bin/sh", "# Managed by hotswap.bluegreen.", *lines, *jobs, '[ $# -eq 0 ] || exec "$@"', main, ""])
+
+
+def in_place(wish: Wish, slot: str) -> Dict[str, str]:
+    """What a program finds the next release by that takes it in place: its own working directory is the release it was started with, for ever.
+
+    gunicorn and Puma enter PWD again before they load code, if it is a name of the working directory.
+    """
+    current = f"{wish.root}/{slot}/current"
+    return {"BLUEGREEN_CURRENT": current, "PWD": current} if wish.strategy == "reload" and slot != WORKERS else {}
 
 
 def _exec(command: Iterable[str], exported: Mapping[str, str]) -> str:
@@ -97,6 +107,11 @@ def jobs_known(start: str) -> FrozenSet[str]:
 def permit_folder(root: str) -> str:
     """Where a host keeps the permits of the single jobs that may run there."""
     return f"{root}/{WORKERS}/.permits"
+
+
+def expanded(text: str, values: Mapping[str, str]) -> str:
+    """The text with its references to variables replaced; :class:`KeyError` for one that is not there."""
+    return _REFERENCE.sub(lambda match: "$" if match[1] else values[match[2] or match[3]], text)
 
 
 def exports(start: str) -> Dict[str, str]:

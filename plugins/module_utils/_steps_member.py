@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps on a member's own host: stop, point, start, check. Each guards itself here, on the spot.
+"""The steps on a member's own host: goodbye, stop, point, start, check. Each guards itself here, on the spot.
 
 A member is stopped and started only while every balancer is switched away, started only on a free port, and called
 healthy only when its own process listens, runs the release and answered rightly N times in a row.
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import FrozenSet, List, Tuple
+from typing import FrozenSet, List, Optional, Tuple
 
 from . import _adopt, _files, _halt, _health, _nginx, _observe_slot, _processes, _program, _release, _sockets, _workers
-from ._frame import LOOK, Failed, Frame
+from ._frame import LOOK, Failed, Frame, Overtime
 from ._model import DEAD_STATES, Health, Member, Refusal, Step, Wish
 from ._supervisor import Client
 
@@ -54,6 +54,22 @@ class MemberSteps:
         assert step.hook is not None  # what makes it this step
         command = _hooks.in_release(self.wish, step.hook, step.slot, release, _hooks.variables(self.wish, step))
         return _hooks.work(step, self.frame, command, f"{self.wish.root}/{step.slot}/.hook-{step.name}")
+
+    def goodbye(self, step: Step) -> Optional[str]:
+        """Tell the application to let its clients go. Who cannot be told is drained and stopped all the same, as without it."""
+        from . import _goodbye  # most services have none
+
+        member = self._member(step)
+        self._must_be_out(step, member)
+        there = _sockets.incoming(member.ports.values())
+        name, process = _adopt.running(self.wish, self.client, member.slot)
+        if not there or not process.pid:
+            return None
+        try:
+            how = _goodbye.tell(self.wish, member, self.client, name, process.pid)
+        except _goodbye.Untold as why:
+            raise Overtime(f"{why}; its connections have the time of the drain all the same") from None
+        return f"{how}; {there} connection{'s' if there != 1 else ''}, {self.wish.goodbye.window:g} s to leave"
 
     def stop(self, step: Step) -> str:
         """Stop the program and its workers; done when supervisor says so, every process of their trees is gone and its ports are free."""
@@ -144,7 +160,7 @@ class MemberSteps:
                 if streak >= health.successes:
                     wrong = self._not_yet_running(member, pid, step.release)
                     if not wrong:
-                        if self.wish.others:  # no balancer of this host enables it: from here on it is theirs
+                        if self.wish.others or self._serves(member):  # no balancer of this host enables it: from here on it is theirs
                             self.settle(step, member)
                         return f"{streak} × {_health.expectation(health).split(' within')[0]}"
             seen = wrong or f"{streak} of {health.successes} checks in a row"
@@ -152,6 +168,10 @@ class MemberSteps:
                 raise Failed(f"{_health.expectation(health)}, within bluegreen_boot_timeout ({self.wish.boot_timeout:g} s)", seen)
             delay = health.interval if streak else min(delay * 1.5, max(health.interval, LOOK))
             self.frame.pause(f"{seen}, of {self.wish.boot_timeout:g} s", delay, streak=streak, pid=pid)
+
+    def _serves(self, member: Member) -> bool:
+        """Whether it took the release in place, and went on serving."""
+        return self.wish.strategy == "reload" and member.id in _nginx.observe(self.wish).serving
 
     def _not_yet_running(self, member: Member, pid: int, release: str) -> str:
         process = self.client.process(_adopt.name(self.wish, member.slot, release))

@@ -10,21 +10,24 @@ from __future__ import annotations
 
 import base64
 import configparser
+import contextlib
 import fnmatch
 import http.client
 import os
 import re
 import socket
+import time
 import xml.parsers.expat
 import xmlrpc.client
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ._model import DEAD_STATES, Refusal, Supervisor
 
 # supervisor/xmlrpc.py, class Faults
 _BAD_NAME, _ALREADY_ADDED, _CANT_REREAD = 10, 90, 92
 _ALREADY_STARTED, _NOT_RUNNING, _STILL_RUNNING = 60, 70, 91
+_PATIENCE = 15.0  # seconds for a program that has nothing to end but itself
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,10 @@ class Client:
         """Send the stop signal and return at once; one that does not run is fine."""
         self._tolerate((_NOT_RUNNING, _BAD_NAME), "stopProcess", name, False)
 
+    def signal(self, name: str, signal: str) -> None:
+        """Send its process a signal, by its name without SIG."""
+        self._tolerate((), "signalProcess", name, signal)
+
     def reread(self) -> None:
         """Let supervisord read its files again. It applies nothing of what it finds."""
         try:
@@ -231,6 +238,18 @@ def connect(where: Supervisor) -> Client:
     client = Client(where)
     client.version()
     return client
+
+
+def forget(client: Client, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    """Let supervisor stop and forget a program of ours that has nothing to end but itself, if it knows it."""
+    deadline = clock() + _PATIENCE
+    while client.process(name).state != "ABSENT":
+        client.stop(name)
+        with contextlib.suppress(Refusal):  # it still runs
+            client.remove(name)
+        if clock() > deadline:
+            raise Refusal(f"supervisor: {name} is still {client.process(name).state} after {_PATIENCE:g} s. Stop it, and run again.")
+        time.sleep(0.05)
 
 
 def waits_for_nothing(process: Optional[Process]) -> bool:

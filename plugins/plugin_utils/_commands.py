@@ -73,6 +73,10 @@ def environment(values: Mapping[str, Any], members: tuple[Member, ...], problems
         problems.found.append(str(error))
         return {}
     ours = {"BLUEGREEN_RELEASE", *(name for member in members if member.ports for name in slot_variables(member, values["service"]))}
+    if values["drain_signal"] or values["drain_url"]:
+        ours.add("BLUEGREEN_DRAIN_WINDOW")
+    if values["strategy"] == "reload":
+        ours.update(("BLUEGREEN_CURRENT", "PWD"))
     for name in sorted(ours & set(found)):
         problems.found.append(f"bluegreen_environment: {name} is set by the collection itself for each slot; take it out.")
     return found

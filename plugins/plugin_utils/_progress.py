@@ -23,10 +23,12 @@ from ._result import Looked, Returned, Turn, members
 _WHAT = {
     "declare": "declare a pool (one reload)",
     "switch": "switch the balancer away",
+    "goodbye": "let the application tell its clients to leave",
     "drain": "wait for its connections to end",
     "stop": "stop, and wait until processes and port are gone",
     "point": "point current to the release",
     "start": "start",
+    "reload": "signal it to take the release, until its answers show it",
     "check": "check listener and health",
     "vouch": "say that nothing of it is here",
     "enable": "switch the balancer back in",
@@ -40,7 +42,13 @@ _WHAT = {
     "on_rollback": "the user's command",
 }
 _OF_JOB = {"stop": "stop, and wait until all its processes are gone", "check": "check that it runs"}
-_ENDED = {"ok": ("done", ""), "unchanged": ("nothing to do", ""), "overtime": ("TIME OVER", C.COLOR_WARN), "failed": ("FAILED", C.COLOR_ERROR)}
+_ENDED = {
+    "ok": ("done", ""),
+    "unchanged": ("nothing to do", ""),
+    "overtime": ("TIME OVER", C.COLOR_WARN),
+    "vain": ("IN VAIN", C.COLOR_WARN),
+    "failed": ("FAILED", C.COLOR_ERROR),
+}
 _NEWS = 2.0  # seconds of silence after which a wait that has something new to say is heard
 _SIGN = 10.0  # and after which it is heard though it has not
 _NAMED = 4  # members that a line names

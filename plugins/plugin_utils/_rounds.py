@@ -63,6 +63,12 @@ class Batch:
         return tuple(part for part in (self.leave, self.farewell, self.work, self.enter, self.after) if part)
 
     @property
+    def ways(self) -> frozenset[tuple[str, bool]]:
+        """The members, and of each whether it takes the release in place."""
+        in_place = {step.members[0] for step in self.steps if step.name == "reload"}
+        return frozenset((member, member in in_place) for member in self.members)
+
+    @property
     def steps(self) -> tuple[Step, ...]:
         return tuple(step for part in self.rounds for steps in part.values() for step in steps)
 
@@ -102,7 +108,7 @@ def _kept(part: Round) -> Round:
 
 def leaves(target: Target, balancer: str, world: World) -> bool:
     """Whether the balancer serves the member now and must not while it is worked on."""
-    return world.serves(balancer, target.member.id) and not _is_right(target, world)
+    return world.serves(balancer, target.member.id) and not _is_right(target, world) and not reloads(target, world)
 
 
 def comes(target: Target, balancer: str, world: World) -> bool:
@@ -118,6 +124,13 @@ def stays(target: Target, world: World) -> bool:
         return target.keep
     promising = slot.healthy or slot.uptime <= wish.boot_timeout
     return promising and (runs_as_wished(wish, slot) or boots_as_wished(wish, slot))
+
+
+def reloads(target: Target, world: World) -> bool:
+    """Whether its process takes the release in place, and the member goes on serving. One that is put back is swapped: it is out at once."""
+    slot, wish = world.slot(target.member), target.wish
+    able = wish.strategy == "reload" and slot.running and slot.healthy and slot.listener == "own" and not slot.unreloadable
+    return able and not (target.restore or target.keep) and target.release is not None and slot.release not in (None, target.release)
 
 
 def _is_right(target: Target, world: World) -> bool:
@@ -157,7 +170,7 @@ def _drain(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
 
 def _ends(target: Target, world: World) -> bool:
     """Whether the member has a process that will be stopped."""
-    return world.slot(target.member).running and not stays(target, world)
+    return world.slot(target.member).running and not stays(target, world) and not reloads(target, world)
 
 
 def _is_told(target: Target, world: World) -> bool:
@@ -168,10 +181,9 @@ def _is_told(target: Target, world: World) -> bool:
 def _away_at_home(target: Target, world: World) -> tuple[Step, ...]:
     """The member's own nginx away, where it has one, and its application told when all balancers are."""
     host = target.wish.host
-    own = [target] if host in target.wish.balancers else []
     told = [target] if _is_told(target, world) else []
     goodbye = tuple(Step("goodbye", host, (target.member.id,)) for target in told)
-    return (*_leave(host, own, world), *goodbye, *(_drain(host, told, world) if own else ()))
+    return (*_leave(host, [target], world), *goodbye, *_drain(host, told, world)) if host in target.wish.balancers else goodbye
 
 
 def _enter(name: str, mine: Sequence[Target], world: World) -> tuple[Step, ...]:
@@ -195,7 +207,10 @@ def _at_home(target: Target, world: World) -> tuple[Step, ...]:
 def _work(target: Target, world: World) -> Iterator[Step]:
     slot, host, ids = world.slot(target.member), target.wish.host, (target.member.id,)
     release = target.release or ""
-    if not stays(target, world):
+    if reloads(target, world):
+        yield Step("point", host, ids, release)
+        yield Step("reload", host, ids, release)
+    elif not stays(target, world):
         if slot.running and not target.restore:  # what failed is not asked
             yield from _hooks(target, "before_stop", world)
         if slot.running or slot.state not in _STOPPED:

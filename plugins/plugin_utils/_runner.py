@@ -8,7 +8,7 @@ It decides nothing that the planner or a step's own guard can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
@@ -185,6 +185,8 @@ class _Run:
         self.result.batches.append(tuple(batch.members))
         number = len(self.result.batches)
         self.walk.tell(Turn(tuple(batch.members), number, max(number, self._foreseen), tuple(batch.steps)))
+        for text in self._not_in_place(batch):
+            self.walk.tell(text)
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
             return
@@ -200,6 +202,14 @@ class _Run:
         for steps in batch.enter.values():
             for step in steps:
                 self.walk.world.assume(step)
+
+    def _not_in_place(self, batch: _planner.Batch) -> Iterator[str]:
+        """Why members are swapped that were to take the release in place."""
+        for step in batch.steps:
+            if step.name == "stop":
+                seen = self.result.states[step.host].slots[step.slot]
+                if seen.unreloadable:
+                    yield f"{step.member}: swapped, not reloaded: {seen.unreloadable}"
 
     def _concerned(self, members: Iterable[str]) -> tuple[str, ...]:
         """The members of a batch that is broken off, behind those of earlier ones that have failed with it."""

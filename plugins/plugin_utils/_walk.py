@@ -172,7 +172,7 @@ class Walk:
                     answer = replace(answer, events=_clocks.by_ours(answer.events, ahead))
                 self._note(host, now, answer)
                 waiting = answer.waiting
-                if answer.failure:
+                if answer.failure or any(event.outcome == "vain" for event in answer.events):
                     return
                 if not waiting:
                     in_work = now[-1].members[0] if later and later[0].members == now[-1].members else ""
@@ -198,11 +198,11 @@ class Walk:
     def _informed(self, step: Step) -> Step:
         """The step with what other hosts have said, which its own host cannot see.
 
-        Stopping and starting: which balancers were seen, with their own eyes, not to serve the member. A change of what
+        Telling, stopping and starting: which balancers were seen, with their own eyes, not to serve the member. A change of what
         is served: what members on other releases answer rightly.
         """
         world, host = self.world, step.host
-        if step.name in ("stop", "start"):
+        if step.name in ("goodbye", "stop", "start"):
             others = self.wishes[host].others
             return replace(step, out_of=tuple(name for name in others if name in world and not world.serves(name, step.members[0])))
         if step.name == "switch":

@@ -220,4 +220,6 @@ def _after(slot: SlotState, step: Step) -> SlotState:
         return replace(slot, current=step.release, previous=previous, pending=False)
     if step.name == "start":
         return replace(slot, state="STARTING", pid=1, release=slot.current, uptime=0.0)
+    if step.name == "reload":
+        return replace(slot, release=step.release, uptime=0.0, expected={})
     return replace(slot, state="RUNNING", listener="own", healthy=True, mark="good")

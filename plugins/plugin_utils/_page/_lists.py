@@ -17,7 +17,7 @@ from ._window import since
 Record = Mapping[str, Any]
 
 _HOOKS = ("before_release", "migrate", "migrate_down", "before_stop", "after_start", "after_enable", "after_release", "on_rollback")
-_ORDER = ("declare", "switch", "drain", "before_stop", "stop", "point", "start", "check", "vouch", "after_start", "enable", "after_enable")
+_ORDER = ("declare", "switch", "goodbye", "drain", "before_stop", "stop", "point", "start", "reload", "check", "vouch", "after_start", "enable", "after_enable")
 _ENDED = {"limit": "at its bluegreen_probe_limit", "killed": "it was killed: its last second is not known"}
 _EACH = 12  # entries of one kind that are told one by one
 _MISSES = 100  # ways of failing that are told in words
