@@ -53,7 +53,7 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
 }  # fmt: skip
 
 MODULES = ("watch",)  # roles whose variables are their module's options
-_MARK = re.compile(r"\b[OV]\(")  # what a role's spec cannot refer to is code there
+SOURCES = ROOT / "plugins" / "modules"
 
 
 class Dumper(yaml.SafeDumper):
@@ -80,24 +80,24 @@ def role_spec(role: str, options: dict[str, Any]) -> str:
 
 def module_spec(role: str, options: dict[str, Any]) -> str:
     """The role's spec; of the module's options those are ``bluegreen_`` that a release has, too, the others begin with the role's name."""
-    source = ROOT / "plugins" / "modules" / f"{role}.py"
-    constants = {
-        node.targets[0].id: node.value for node in ast.parse(source.read_text()).body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
-    }
-    told = yaml.safe_load(ast.literal_eval(constants["DOCUMENTATION"]))
-    chosen = {}
-    for name, option in told["options"].items():
-        shared = f"bluegreen_{name}"
-        chosen[shared if shared in options else f"{role}_{name}"] = options.get(shared) or _of_role(option)
-    return _as_text(told["short_description"], [_MARK.sub("C(", text) for text in told["description"]], chosen, f"plugins/modules/{role}.py")
+    body = ast.parse((SOURCES / f"{role}.py").read_text()).body
+    texts = {ast.unparse(node.targets[0]): node.value for node in body if isinstance(node, ast.Assign)}
+    told = yaml.safe_load(ast.literal_eval(texts["DOCUMENTATION"]))
+    names = {name: f"bluegreen_{name}" if f"bluegreen_{name}" in options else f"{role}_{name}" for name in told["options"]}
+    chosen = {variable: options.get(variable) or _of_role(told["options"][name], names) for name, variable in names.items()}
+    return _as_text(told["short_description"], [_plain(text, names) for text in told["description"]], chosen, f"plugins/modules/{role}.py")
 
 
-def _of_role(option: dict[str, Any]) -> dict[str, Any]:
-    told = option["description"]
-    text = " ".join(told) if isinstance(told, list) else told
+def _of_role(option: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    text = option["description"]
     first = {key: option[key] for key in ("type", "elements", "required", "choices", "default") if key in option}
-    inner = {"options": {name: _of_role(rule) for name, rule in option["suboptions"].items()}} if "suboptions" in option else {}
-    return {**first, "description": _MARK.sub("C(", text), **inner}
+    inner = {"options": {name: _of_role(rule, names) for name, rule in option["suboptions"].items()}} if "suboptions" in option else {}
+    return {**first, "description": _plain(" ".join(text) if isinstance(text, list) else text, names), **inner}
+
+
+def _plain(text: str, names: dict[str, str]) -> str:
+    """A module's marks as a role's spec has them: options by the role's variables, values as code."""
+    return re.sub(r"\bV\(", "C(", re.sub(r"\bO\((\w+)\)", lambda match: f"C({names[match[1]]})", text))
 
 
 def _as_text(short: str, description: list[str], options: dict[str, Any], source: str) -> str:

@@ -25,7 +25,6 @@ from ._install import Installed
 from ._model import Refusal, Wish, dump
 
 _EVERY = 60  # seconds; cron knows nothing shorter
-_PATIENCE = 15.0  # seconds for supervisor to end the exporter, which has nothing to end but itself
 
 
 def program() -> bytes:
@@ -104,7 +103,7 @@ def _present(wish: Wish, dry: bool, clock: Callable[[], float]) -> Installed:
     if by_cron:
         _files.write(path, text, 0o644)
     else:
-        _end(wish, clock)
+        _supervisor.forget(_supervisor.connect(wish.supervisor), program_name(wish), clock)
         _files.write(path, text, 0o644)
         client = _supervisor.connect(wish.supervisor)
         client.reread()
@@ -140,22 +139,9 @@ def _take_away_starter(wish: Wish, cron: bool, clock: Callable[[], float]) -> No
     if cron:
         _remove(cron_path(wish))
     elif os.path.exists(program_path(wish)):
-        _end(wish, clock)
+        _supervisor.forget(_supervisor.connect(wish.supervisor), program_name(wish), clock)
         _remove(program_path(wish))
         _supervisor.connect(wish.supervisor).reread()
-
-
-def _end(wish: Wish, clock: Callable[[], float]) -> None:
-    """Let supervisor stop and forget the exporter, if it knows it."""
-    client, name = _supervisor.connect(wish.supervisor), program_name(wish)
-    deadline = clock() + _PATIENCE
-    while client.process(name).state != "ABSENT":
-        client.stop(name)
-        with contextlib.suppress(Refusal):  # it still runs
-            client.remove(name)
-        if clock() > deadline:
-            raise Refusal(f"supervisor: {name} is still {client.process(name).state} after {_PATIENCE:g} s. Stop it, and run again.")
-        time.sleep(0.05)
 
 
 def _first(wish: Wish) -> None:

@@ -14,7 +14,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology
 from tools import variables
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("release", "supervisor_program", "nginx_upstream", "monitoring")
+ROLES = ("release", "supervisor_program", "nginx_upstream", "monitoring", "watch")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
 OF_PLAYBOOKS = {
@@ -22,6 +22,7 @@ OF_PLAYBOOKS = {
     "monitoring": "playbooks/install.yml",
     "unlock_reason": "playbooks/unlock.yml",
     "status_format": "playbooks/status.yml",
+    "environment_kind": "roles/watch/tasks/main.yml",
 }
 OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml", "promote_to": "playbooks/promote.yml"}
 
