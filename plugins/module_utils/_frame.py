@@ -41,6 +41,10 @@ class Failed(Exception):
         self.member = member
 
 
+class Vain(Exception):
+    """The step was of no use, and nothing failed: the member has to go another way, so what was to follow here is not done."""
+
+
 class Overtime(Exception):
     """A wait's time is over and the walk goes on all the same."""
 
@@ -63,6 +67,8 @@ def attempt(step: Step, host: str, clock: Clock, do: Callable[[Step], Optional[s
         waiting = replace(step, elapsed=clock.now() - began, resume={**wait.resume, "began": began})
     except Overtime as over:
         outcome, detail = "overtime", str(over)
+    except Vain as vain:
+        outcome, detail = "vain", str(vain)
     except (Failed, Refusal) as error:
         outcome, detail, failed = "failed", str(error), error
     return Event(step.name, step.member, outcome, stamp, clock.now() - began, detail or "", host), waiting, failed

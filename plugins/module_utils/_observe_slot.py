@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional
 
 from . import _adopt, _files, _health, _nginx, _processes, _program, _sockets, _workers
@@ -41,7 +42,8 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
     if process.pid and owner == "own":
         tries = _health.TRIES if member.id in serving or wish.others else 1
         healthy, seen = _health.ask(member, expectation(wish, member.slot, release), tries, sleep)
-    return SlotState(
+    stale = program_pending(wish, member.slot)
+    seen_slot = SlotState(
         state=process.state,
         pid=process.pid,
         uptime=process.uptime,
@@ -50,7 +52,7 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         previous=place.previous or (others if place.current else None),
         mark=place.mark(place.current),
         staged=bool(wish.release and place.record(wish.release)),
-        pending=(place.pending(wish.release) and not wish.rollback) or program_pending(wish, member.slot) or _workers.pending(wish, client, member.slot),
+        pending=(place.pending(wish.release) and not wish.rollback) or stale or _workers.pending(wish, client, member.slot),
         listener=owner,
         holders=tuple(_processes.describe(pid) for found in listeners for pid in found.others),
         connections=connections,
@@ -59,6 +61,11 @@ def slot_state(wish: Wish, member: Member, client: Client, serving: FrozenSet[st
         seen=seen,
         expected=_unlike(wish, _adopt.expected(wish.health) if foreign else place.record(release or place.current).get("expected", {})),
     )
+    if wish.strategy != "reload" or not seen_slot.healthy or foreign or not wish.release or (release == wish.release and not seen_slot.pending):
+        return seen_slot
+    from . import _reload  # few services are reloaded
+
+    return replace(seen_slot, unreloadable=_reload.why_not(wish, member, process.pid, seen_slot, stale))
 
 
 def _unlike(wish: Wish, expected: Dict[str, Any]) -> Dict[str, Any]:

@@ -119,6 +119,12 @@ def listener(port: int, address: str, own: FrozenSet[int]) -> Listener:
     return Listener("foreign", _holders(strangers, own))
 
 
+def holding(pids: Iterable[int], port: int, address: str) -> FrozenSet[int]:
+    """Those of the processes that have a LISTEN socket for address:port among their open files."""
+    inodes = _listening(port, address)
+    return frozenset(pid for pid in pids if not inodes.isdisjoint(_inodes(pid)))
+
+
 def _holders(inodes: Set[int], known: FrozenSet[int]) -> Tuple[int, ...]:
     """The processes outside ``known`` that hold one of ``inodes``."""
     return tuple(sorted(pid for pid in _processes.parents() if pid not in known and not inodes.isdisjoint(_inodes(pid))))

@@ -77,7 +77,7 @@ class _Walk:
                 break
             waiting, failure = self._do(step)
             done.append((step, self.events[-1]))
-            if waiting or failure:
+            if waiting or failure or self.events[-1].outcome == "vain":
                 break
         if done:
             _account.note(self.wish, done, failure, before)
@@ -95,6 +95,10 @@ class _Walk:
         place = self.balancer if balances else self._at_home(step)
         if place is None:
             raise Refusal(f"{self.wish.host} {'balances' if balances else 'runs'} no member; {step.name} of {step.member} cannot be done there.")
+        if step.name == "reload" and self.members:
+            from . import _steps_reload  # few services are reloaded
+
+            return _steps_reload.ReloadSteps(self.members).reload
         return self.members.hook if step.hook and self.members else getattr(place, step.name)
 
     def _at_home(self, step: Step) -> Union[MemberSteps, JobSteps, None]:

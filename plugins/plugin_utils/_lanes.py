@@ -13,6 +13,7 @@ SERVING = frozenset({"serving", "put back"})
 STATES = ("serving", "draining", "stopped", "booting", "checked", "failed", "put back", "out", "maintenance", "unknown")
 
 _BEGINS = {"drain": "draining", "stop": "stopped", "point": "stopped", "start": "booting", "check": "booting", "after_start": "checked"}
+_IN_PLACE = frozenset({"point", "check"})
 _ENDS = {"check": "checked", "after_start": "checked"}
 
 
@@ -122,6 +123,8 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
     if not outcome:
         if step == "start":
             lane.turn(at, "booting", lane.former if lane.back or lane.starts else wished)
+        elif lane.state == "serving" and step in _IN_PLACE:
+            pass  # it serves on
         elif step in _BEGINS and not (step == "drain" and lane.state != "serving"):
             lane.turn(at, _BEGINS[step], "" if _BEGINS[step] == "stopped" else None)
     elif outcome == "failed":
@@ -135,7 +138,9 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
         lane.turn(at, "put back" if lane.back else "serving")
     elif step == "start":
         lane.starts += 1
-    elif step in _ENDS:
+    elif step == "reload":
+        lane.turn(at, lane.state, wished if outcome == "ok" else None)
+    elif step in _ENDS and lane.state != "serving":
         lane.turn(at, _ENDS[step])
 
 

@@ -151,7 +151,7 @@ def _event(line: Line) -> dict[str, Any]:
         "members": [name for name in member.split(", ") if name],
         "start": number(line.get("start")) or number(line.get("at")),
         "seconds": round(number(line.get("seconds")), 3),
-        "outcome": _one_of(line.get("outcome"), "ok", "unchanged", "waiting", "overtime", "failed"),
+        "outcome": _one_of(line.get("outcome"), "ok", "unchanged", "waiting", "overtime", "vain", "failed"),
         "detail": text(line.get("detail")),
     }
 

@@ -23,7 +23,7 @@ _NGINX_SIZE = re.compile(r"\d+[kKmMgG]?\Z")
 _SUPERVISOR_SIZE = re.compile(r"\d+([kKmMgG][bB])?\Z")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _POSITIVE = (
-    *("boot_timeout", "drain_timeout", "stop_timeout", "health_timeout", "health_interval", "build_timeout", "upstream_idle"),
+    *("boot_timeout", "reload_timeout", "drain_timeout", "stop_timeout", "health_timeout", "health_interval", "build_timeout", "upstream_idle"),
     *("proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "health_successes"),
 )
 

@@ -19,10 +19,11 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
-from . import _values
+from . import _runtimes, _values
 
 PREFIX = "bluegreen_"
 LIVE = "live"
+_RUNTIME = f"{PREFIX}runtime"
 FACTS = frozenset(
     {
         "bluegreen_wish",
@@ -84,7 +85,8 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
         if name not in known
     ]
     found: dict[str, Any] = {}
-    for name, option in known.items():
+    presets: dict[str, Any] = {}
+    for name, option in sorted(known.items(), key=lambda item: item[0] != _RUNTIME):
         value = None
         if name in own and name in given:
             try:
@@ -102,9 +104,11 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
         if value is None and own.get(name, {}).get("required"):
             problems.append(f"{name} is not set and has no default: set it in group_vars, in the play's vars, or with -e {name}=….")
             continue
-        value = option.get("default") if value is None else value
+        value = presets.get(name.removeprefix(PREFIX), option.get("default")) if value is None else value
         found[name], wrong = (None, []) if value is None else _values.read(name, value, option)
         problems += wrong
+        if name == _RUNTIME:  # it comes first: what the user does not set is as this runtime likes it
+            presets = _runtimes.defaults(found[name])
     if problems:
         raise Refusal("\n".join(problems))
     return {name.removeprefix(PREFIX): value for name, value in found.items()}

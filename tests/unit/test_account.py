@@ -24,13 +24,14 @@ def did(name: str, at: float, outcome: str = "ok", seconds: float = 1.0, release
     return Step(name, "app1", (member,), release, restore), Event(name, member, outcome, at, seconds, "said so", "app1")
 
 
-SWAP = [did(name, 100.0 + number) for number, name in enumerate(_account.ORDER)]
+STEPS = tuple(name for name in _account.ORDER if name not in ("goodbye", "reload"))
+SWAP = [did(name, 100.0 + number) for number, name in enumerate(STEPS)]
 
 
 def test_an_entry_has_the_seconds_of_each_step_and_the_release_of_before() -> None:
     found = _account.after({}, SWAP, {BLUE: "v1"})
 
-    assert found == {BLUE: {"began": 100.0, "ended": 107.0, "previous": "v1", "steps": dict.fromkeys(_account.ORDER, 1.0)}}
+    assert found == {BLUE: {"began": 100.0, "ended": 107.0, "previous": "v1", "steps": dict.fromkeys(STEPS, 1.0)}}
 
 
 def test_a_swap_that_is_told_in_several_calls_is_one() -> None:
@@ -62,6 +63,10 @@ def test_behind_other_balancers_it_ends_with_the_check_on_its_own_host_and_they_
 
     balancer = replace(WISH, host="lb1", members=(), balancers=())
     assert told([*SWAP[:2], SWAP[6]], wish=balancer) == []
+
+
+def test_a_release_that_was_taken_in_place_ends_with_the_check_though_no_balancer_is_told() -> None:
+    assert len(told([did(name, 1.0) for name in ("point", "reload", "check")])) == 1
 
 
 def test_a_failure_is_told_with_step_and_reason_and_a_put_back_as_such() -> None:
