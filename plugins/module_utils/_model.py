@@ -438,6 +438,7 @@ class HostState:
     """All that was seen on one host at ``time`` (its own clock, seconds since the epoch); ``balancer`` where it is one, ``jobs`` the single ones.
 
     ``crossed`` are the limits that it crosses, as what was expected and what was seen; ``marks`` say how far its logs were read.
+    ``answers`` are those of both sides since the last look, while a canary goes on.
     """
 
     host: str
@@ -447,6 +448,7 @@ class HostState:
     jobs: Tuple[JobState, ...] = ()
     crossed: Tuple[Tuple[str, str], ...] = ()
     marks: Dict[str, Dict[str, Any]] = field(default_factory=dict)
+    answers: Dict[str, Dict[str, Any]] = field(default_factory=dict)
 
     def job(self, name: str) -> Optional[JobState]:
         """The single job with this id; None if nothing of it is here."""

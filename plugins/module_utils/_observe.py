@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
-from . import _nginx
+from . import _nginx, _site
 from ._model import HostState, JobState, SlotState, Wish
 
 if TYPE_CHECKING:
     from ._supervisor import Client
+
+CANARY = "canary"  # the mark of the log that nginx writes while two releases share the requests
 
 
 def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = time.sleep) -> HostState:
@@ -27,8 +30,20 @@ def host(wish: Wish, client: Optional[Client], sleep: Callable[[float], None] = 
         serving = frozenset(balancer.serving) if balancer else frozenset()
         slots = {member.slot: _observe_slot.slot_state(wish, member, client, serving, nginx, sleep) for member in wish.members}
         jobs = tuple(_workers.singles(wish, client))
-    if not wish.limits.any:
-        return HostState(wish.host, time.time(), slots, balancer, jobs)
-    from . import _limits
+    state = HostState(wish.host, time.time(), slots, balancer, jobs)
+    if wish.limits.any:
+        from . import _limits
 
-    return HostState(wish.host, time.time(), slots, balancer, jobs, *_limits.look(wish.limits))
+        crossed, marks = _limits.look(wish.limits)
+        state = replace(state, crossed=crossed, marks=marks)
+    return _with_answers(wish, state) if wish.strategy == "canary" and balancer and balancer.step > 0 else state
+
+
+def _with_answers(wish: Wish, state: HostState) -> HostState:
+    """What both sides have answered since the last look; at the first one only what comes from now on counts."""
+    from . import _answers
+
+    log = _site.canary_log(wish)
+    mark = wish.limits.marks.get(CANARY)
+    found = _answers.read(log, mark) if mark else _answers.Answers(mark=_answers.end(log))
+    return replace(state, marks={**state.marks, CANARY: found.mark}, answers={name: asdict(side) for name, side in found.sides.items()})

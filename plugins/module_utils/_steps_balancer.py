@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
-from . import _declare, _health, _maintenance, _nginx, _sockets
+from . import _declare, _health, _maintenance, _nginx, _site, _sockets
 from ._frame import LOOK, Failed, Frame, Overtime
 from ._model import Health, Member, Refusal, Step, Wish
 
@@ -84,6 +84,10 @@ class BalancerSteps:
         self._must_be_right(step)
         guard = functools.partial(self._must_not_undercut, step)
         moved = self._move(lambda: _nginx.shift(self.wish, step.members, step.leaving, step.weight, guard))
+        if step.weight in (0, 100) and self.wish.strategy == "canary":
+            from . import _answers
+
+            _answers.empty(_site.canary_log(self.wish))
         if step.weight == 100:
             self._settle(step)
         if not moved:

@@ -59,6 +59,11 @@ class Batch:
     weight: float | None = None
 
     @property
+    def is_partial(self) -> bool:
+        """Whether it gives some of the requests to its members, and the others keep the rest."""
+        return self.weight is not None and 0 < self.weight < 100
+
+    @property
     def rounds(self) -> tuple[Round, ...]:
         return tuple(part for part in (self.leave, self.farewell, self.work, self.enter, self.after) if part)
 

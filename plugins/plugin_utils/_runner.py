@@ -9,13 +9,14 @@ It decides nothing that the planner or a step's own guard can decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Step, Wish
 
 from . import _planner
 from ._lookout import Lookout, Watch
+from ._pauses import Pauses, Terms
 from ._result import Looked, Result, Returned, Turn, booked, by_host, left_alone, marks, members, message, table
 from ._walk import Abandoned, Answer, Lost, Remote, Tell, Told, Walk, end
 from ._way_back import FlipBack, WayBack
@@ -49,13 +50,15 @@ class Policy:
     """How a run goes through the fleet: hosts in a batch, and what becomes of the others when a member fails (stop, host, fleet).
 
     ``chosen`` are the only members that it is about, in maintenance or not; by default it is about all that are not.
-    ``apart``: a host does one member, and is looked at, before it does the next.
+    ``apart``: a host does one member, and is looked at, before it does the next. ``terms``: how it waits between the
+    steps of a flip.
     """
 
     serial: tuple[str, ...] = ("1",)
     on_failure: str = "stop"
     chosen: frozenset[str] = frozenset()
     apart: bool = False
+    terms: Terms = field(default_factory=Terms)
 
 
 def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Policy | None = None) -> Result:
@@ -142,6 +145,7 @@ class _Run:
         flips = any(wish.flips for wish in walk.wishes.values())
         self.back: WayBack | FlipBack = FlipBack(walk) if flips else WayBack(walk, policy.on_failure)
         self.lookout = Lookout(walk, watch)
+        self.pauses = Pauses(walk, self.lookout, policy.terms)
         self._foreseen = 0  # batches
         self._carried: _planner.Round = {}  # the last round of the batch before: it goes with the first one of the next
 
@@ -157,7 +161,8 @@ class _Run:
             return
         for decision in _planner.course(self.walk.world, self.policy.serial, self.policy.apart):
             if isinstance(decision, _planner.Batch):
-                self._do(decision)
+                if not (self.pauses.to_all and decision.is_partial):
+                    self._do(decision)
             elif self._carried:  # what is assumed must come true before anybody is blamed
                 self._flush((), {})
             else:
@@ -193,8 +198,8 @@ class _Run:
         if self.walk.round(batch.farewell) or self.walk.round(batch.work) or self.lookout.crossed(batch.members):
             self.back.recover(self._concerned(batch.members))
             return
-        if batch.after or self.lookout.watches:
-            failed = self.walk.round(batch.enter) or self.walk.round(batch.after)
+        if batch.after or self.lookout.watches or batch.weight is not None:
+            failed = self.walk.round(batch.enter) or self.walk.round(batch.after) or self.pauses.after(batch)
             if failed or (self.lookout.watches and self.lookout.look_after(batch.members)):
                 self.back.recover(self._concerned(batch.members))
             return
