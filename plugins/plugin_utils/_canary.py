@@ -7,6 +7,8 @@ nginx deals requests out to both by chance. So, were the canary as good as the s
 answers would be as likely as this one, however the load changes and whatever errors come in bursts, and how rare a deal
 is can be counted. Three things are looked at: errors and the slow twentieth by Fisher's exact test, latency as a whole
 by that of Mann and Whitney. What is unlikely must also be large enough to matter: the user's margin and factor, and 5 ms.
+Latency is held against the stable release's times the root of that factor, half way to what the user allows: else chance
+would now and then lift one that is allowed, but a little slower indeed, over the factor.
 
 A step is looked at many times. The k-th look may err with a chance of 0.1 % / (k (k + 1)), which adds up to 0.1 % for
 all the looks of a step together, however many there are; and a look comes when there are a fifth more answers than
@@ -15,13 +17,13 @@ at the one before, so that there are not many.
 
 from __future__ import annotations
 
-import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._answers import Side
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._tally import upper
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._tally import bucket_of, upper
 
 from ._canary_rules import Canary
 
@@ -97,15 +99,24 @@ def _latency(new: Side, old: Side, factor: float, chance: float) -> list[_Findin
     times, stable = ({int(bucket): count for bucket, count in side.times.items()} for side in (new, old))
     if not times or not stable:
         return []
-    found = []
+    found: list[_Finding] = []
+    allowed = scaled(stable, math.sqrt(factor))
     enough = factor > 0 and min(sum(times.values()), sum(stable.values())) >= _FEW
     for name, share, test in (("median", 0.5, mann_whitney), ("p95", _SLOW, tail)):
         slow, usual = quantile(times, share), quantile(stable, share)
         beyond = enough and slow > usual * factor and slow - usual >= _FLOOR
-        p = test(times, stable) if beyond else 1.0
+        p = test(times, allowed) if beyond else 1.0
         words = f"{name} {slow * 1000:.0f} ms, stable {usual * 1000:.0f} ms"
         words += f": {slow / usual:.1f} times, p = {_p(p)}" if beyond and usual else ""
         found.append(_Finding(words, f"a {name} of at most {factor:g} times the stable release's (bluegreen_canary_max_slowdown)", beyond and p < chance))
+    return found
+
+
+def scaled(times: Times, factor: float) -> Times:
+    """As if each had taken ``factor`` times as long."""
+    found: Counter[int] = Counter()
+    for bucket, count in times.items():
+        found[bucket_of(upper(bucket) * factor)] += count
     return found
 
 
@@ -151,12 +162,16 @@ def mann_whitney(times: Times, others: Times) -> float:
 
 
 def tail(times: Times, others: Times) -> float:
-    """How likely chance gives the first ones so many of the slowest twentieth of all."""
-    both = {bucket: times.get(bucket, 0) + others.get(bucket, 0) for bucket in {*times, *others}}
-    border = next(
-        bucket for bucket, seen in zip(sorted(both), itertools.accumulate(both[b] for b in sorted(both)), strict=True) if seen >= _SLOW * sum(both.values())
-    )
-    slow, other_slow = (sum(count for bucket, count in side.items() if bucket > border) for side in (times, others))
+    """How likely chance gives the first ones so many of the slowest of all: a twentieth, as nearly as the buckets have it."""
+    both = Counter(times) + Counter(others)
+    wanted = (1 - _SLOW) * sum(both.values())
+    slowest: set[int] = set()
+    for bucket in sorted(both, reverse=True):
+        if both[bucket] > 2 * wanted:  # with it there are more too many than there are too few without it
+            break
+        slowest.add(bucket)
+        wanted -= both[bucket]
+    slow, other_slow = (sum(count for bucket, count in side.items() if bucket in slowest) for side in (times, others))
     return fisher(slow, sum(times.values()), other_slow, sum(others.values()))
 
 
