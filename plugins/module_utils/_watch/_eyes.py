@@ -35,7 +35,7 @@ class Eyes:
             try:
                 self._events = _watchfiles(list(folders), self._stop)
                 next(self._events)
-            except FileNotFoundError:  # one went meanwhile
+            except (FileNotFoundError, PermissionError):  # one went, or was closed, meanwhile
                 self._events = None
                 return True
             except (OSError, RuntimeError) as error:
@@ -86,7 +86,7 @@ def _watchfiles(folders: Iterable[str], stop: Any) -> Iterator[Set[Any]]:
         raise_interrupt=False,
         recursive=False,
         force_polling=False,
-        ignore_permission_denied=True,
+        ignore_permission_denied=False,  # true would hide every other error as well, that of the limit among them
     )
 
 

@@ -15,7 +15,7 @@ from ._hand import Ask
 from ._settings import RESTART, Settings
 
 _LOOK = 0.05  # seconds between looks at the program
-_SETTLE = 0.5  # seconds after a signal in which a program that does not know it has ended
+_SETTLE = 0.5  # seconds in which a program has ended that does not know a signal, or cannot start; without startsecs supervisor says RUNNING before
 _STOPPING = 120.0  # seconds; supervisor ends it by force after its stopwaitsecs
 _DOWN = ("STOPPED", "EXITED", "FATAL", "BACKOFF", "UNKNOWN")
 _AFTERWARDS = 3.0  # seconds in which a restart that is cut off is brought to its end
@@ -67,15 +67,14 @@ def _restart(ask: Ask, settings: Settings, before: Dict[str, Any], sleep: Callab
         _until_down(ask, _AFTERWARDS, time.sleep)
         _order(ask, "start")
         raise
-    _order(ask, "start")
-    end = time.monotonic() + settings.start_timeout
+    first, began = _order(ask, "start"), time.monotonic()
     while True:
-        now = _look(ask)
-        if now["state"] == "RUNNING":
-            return f"restart, pid {before['pid'] or 'none'} → {now['pid']}"
-        if now["state"] in _DOWN:
+        now, passed = _look(ask), time.monotonic() - began
+        if now["state"] in _DOWN or now["pid"] != first["pid"]:
             raise _Wrong(f"{settings.program} does not stay up: {now['state']}{' ' + now['spawn'] if now['spawn'] else ''}")
-        if time.monotonic() > end:
+        if now["state"] == "RUNNING" and passed > _SETTLE:
+            return f"restart, pid {before['pid'] or 'none'} → {now['pid']}"
+        if now["state"] != "RUNNING" and passed > settings.start_timeout:
             raise _Wrong(f"{settings.program} is still {now['state']} after {settings.start_timeout:g} s")
         sleep(_LOOK)
 
