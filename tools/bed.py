@@ -113,6 +113,7 @@ class Bed:
     service = "shop"
     parts: tuple[str, ...] = ("nginx", "supervisor")
     worker = "root"  # the user of nginx's workers, where we are root
+    connections = 1000  # of each of nginx's two workers
     log_level = "warn"  # at "notice", nginx's error log also tells of every reload
 
     def __init__(self, path: Path, **variables: Any) -> None:
@@ -163,7 +164,7 @@ class Bed:
         user = f"user {self.worker};\n" if os.geteuid() == 0 else ""
         (self.path / "nginx.conf").write_text(
             f"{user}worker_processes 2;\npid {self.path}/nginx.pid;\nerror_log {self.path}/nginx-error.log {self.log_level};\n"
-            f"events {{ worker_connections 1000; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
+            f"events {{ worker_connections {self.connections}; }}\nhttp {{\n    access_log off;\n{temp}\n    include {self.path}/conf.d/*.conf;\n}}\n"
         )
         _daemon(NGINX, "-e", f"{self.path}/nginx-error.log", "-c", f"{self.path}/nginx.conf")
         # A reload before its first worker would be forgotten: the master looks at its signals only after that.

@@ -34,7 +34,7 @@ def tell(wish: Wish, member: Member, client: Client, program: str, pid: int) -> 
 def _by_signal(name: str, client: Client, program: str, pid: int) -> str:
     if not _processes.heeds(pid, signal.Signals[f"SIG{name}"]):
         what = f"{_processes.describe(pid)} has no handler for bluegreen_drain_signal {name}, and could end by it"
-        raise Untold(f"not told: {what}. Let the command `exec` the application, and the application handle it")
+        raise Untold(f"{what}. Let the command `exec` the application, and the application handle it")
     client.signal(program, name)
     return f"{name} to pid {pid}"
 
@@ -51,9 +51,9 @@ def _by_request(wish: Wish, member: Member) -> str:
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() - began >= seconds
         why = f"no answer within bluegreen_health_timeout ({seconds:g} s)" if late else f"no answer: {str(error) or type(error).__name__}"
-        raise Untold(f"not told: {asked}: {why}") from None
+        raise Untold(f"{asked}: {why}") from None
     if not 200 <= status < 300:
-        raise Untold(f"not told: {asked} answers {status}, 2xx is expected (bluegreen_drain_url)")
+        raise Untold(f"{asked} answers {status}, 2xx is expected (bluegreen_drain_url)")
     return f"{asked} answers {status}"
 
 

@@ -49,6 +49,7 @@ _ENDED = {
     "vain": ("IN VAIN", C.COLOR_WARN),
     "failed": ("FAILED", C.COLOR_ERROR),
 }
+_NOT_TOLD = ("NOT TOLD", C.COLOR_WARN)
 _NEWS = 2.0  # seconds of silence after which a wait that has something new to say is heard
 _SIGN = 10.0  # and after which it is heard though it has not
 _NAMED = 4  # members that a line names
@@ -83,7 +84,7 @@ def end(event: Event) -> Line:
     who, where = some(event.member.split(", ")) or event.host, _where(event.member, event.host) if event.member else ""
     if event.outcome == "waiting":
         return Line(f"{who}  {_name(event.step)}waiting, {event.seconds:.0f} s: {event.detail}{where}")
-    words, color = _ENDED[event.outcome]
+    words, color = _NOT_TOLD if (event.step, event.outcome) == ("goodbye", "overtime") else _ENDED[event.outcome]
     return Line(f"{who}  {_name(event.step)}{words}, {event.seconds:.2f} s{': ' + event.detail if event.detail else ''}{where}", color=color)
 
 

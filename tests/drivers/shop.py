@@ -82,11 +82,11 @@ def ask(port: int, path: str = "/", body: bytes | None = None, seconds: float = 
 
 
 @contextlib.contextmanager
-def running(*command: str, cwd: Path = APPS, ready: Callable[[int], Any] = bool, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(*command: str, cwd: Path = APPS, ready: Callable[[int], Any] = bool, seconds: float = 10.0, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the test's own, in a session of its own; it and what it started end with the block."""
     process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait_until(lambda: ready(process.pid), what=f"the start of {command[-1]}")
+        wait_until(lambda: ready(process.pid), seconds, f"the start of {command[-1]}")
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -96,7 +96,7 @@ def story(record: Record) -> list[dict[str, Any]]:
         if step["step"] == "declare" and step["outcome"] == "ok"
     ]
     found += [
-        _entry(step["start"], "time over", "warn", step["seconds"], ", ".join(step["members"]), f"{step['step']}: {step['detail']}")
+        _entry(step["start"], "not told" if step["step"] == "goodbye" else "time over", "warn", step["seconds"], ", ".join(step["members"]), f"{step['step']}: {step['detail']}")
         for step in record["steps"]
         if step["outcome"] == "overtime"
     ]
