@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _nginx, _site, _steps
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing, Step
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.drivers.conftest import MakeFleet, MakeShop
@@ -127,11 +127,14 @@ def _headers(shop: Shop, **headers: str) -> list[tuple[str, str]]:
 
 def _both_run(shop: Shop) -> tuple[str, str]:
     """v1 serves and v2 runs beside it: the slots of both."""
-    shop.wish = replace(shop.wish, retire=False)
+    wish = shop.wish
+    shop.wish = replace(wish, strategy="blue_green", mixing=Mixing(), retire=False)
     shop.released()
     assert shop.swap("v2").ok
     assert _runner.swap([replace(shop.stage("v1"), rollback=True)], _in_process(shop), shop.told.append).ok
     (old,) = shop.serving()
+    shop.wish = wish
+    shop.install()
     return old, "blue" if old == "green" else "green"
 
 
