@@ -22,9 +22,10 @@ BY_HAND = "waits for hotswap.bluegreen.promote or hotswap.bluegreen.abort"
 
 @dataclass(frozen=True)
 class Going:
-    """The step lasts; ``line`` says how long still, and what was seen."""
+    """The step lasts; ``line`` says how long still, and what was seen, ``why`` what it waits for, in words that stay the same."""
 
     line: str
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,23 +81,23 @@ class Pause:
         if order:
             why = f"{_lock.who(order.by)} promoted it{f': {order.reason}' if order.reason else ''}"
             return Next(f"{why}; {self._figures()}", order.to == "all")
-        return self._over(opinions) if over else Going(self._line(f"{span(self.step.seconds - (now - self._began))} left"))
+        return self._over(opinions) if over else self._going("", f"{span(self.step.seconds - (now - self._began))} left")
 
     def _over(self, opinions: Sequence[Opinion]) -> Decision:
         """The step's time is over, and nobody says that it is worse."""
         if self.step.by_hand:
-            return Going(self._line(BY_HAND))
+            return self._going(BY_HAND)
         if self._fewest < self.step.requests:
             return self._no_traffic()
         waiting = [opinion.judge for opinion in opinions if opinion.verdict == "pending"]
         if waiting:
-            return Going(self._line(f"waits for {', '.join(waiting)}"))
+            return self._going(f"waits for {', '.join(waiting)}")
         return Next(self._figures())
 
     def _no_traffic(self) -> Decision:
         seen = f"{self._sums[NEW].answers:,} answers, stable {self._sums[OLD].answers:,}, in {span(self.step.seconds)}"
         if self._canary.no_traffic == "wait":
-            return Going(self._line("waits for answers to judge by (bluegreen_canary_no_traffic)"))
+            return self._going("waits for answers to judge by (bluegreen_canary_no_traffic)")
         if self._canary.no_traffic == "go_on":
             return Next(seen, warning=f"the canary at {self.step.percent:g} % was not judged: {seen} (bluegreen_canary_no_traffic is go_on)")
         return Stop(f"{self.step.requests:,} answers of each release to judge by (bluegreen_canary_requests; see bluegreen_canary_no_traffic)", seen)
@@ -118,8 +119,8 @@ class Pause:
     def _figures(self) -> str:
         return _canary.judge(self._sums[NEW], self._sums[OLD], self._canary, self.step.requests, max(1, self._looks)).figures
 
-    def _line(self, what: str) -> str:
-        return f"canary at {self.step.percent:g} %: {what}; {self._figures()}"
+    def _going(self, why: str, left: str = "") -> Going:
+        return Going(f"canary at {self.step.percent:g} %: {why or left}; {self._figures()}", why)
 
 
 def _outvoted(opinions: Sequence[Opinion]) -> Worse | None:

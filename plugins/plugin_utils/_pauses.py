@@ -92,7 +92,7 @@ class Pauses:
             if order and self._terms.ears and not isinstance(decision, Going):
                 self._terms.ears.obeyed(order)
             if isinstance(decision, Going):
-                self._tell(decision.line)
+                self._tell(decision)
                 time.sleep(_LOOK)
                 continue
             return self._ended(batch, decision)
@@ -113,11 +113,11 @@ class Pauses:
         self._walk.fail(Failure(batch.members[0] if len(batch.members) == 1 else "", "judge", decision.expected, decision.seen, (), host))
         return True
 
-    def _tell(self, line: str) -> None:
-        kind, now = line.partition(";")[0][:20], time.monotonic()
-        if self._told[0] != kind or now - self._told[1] >= _TELL:
-            self._told = (kind, now)
-            self._walk.tell(line)
+    def _tell(self, going: Going) -> None:
+        now = time.monotonic()
+        if self._told[0] != going.why or now - self._told[1] >= _TELL:
+            self._told = (going.why, now)
+            self._walk.tell(going.line)
 
 
 class _Warm:

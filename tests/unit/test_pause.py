@@ -30,7 +30,7 @@ def order(what: str, **more: Any) -> Order:
 def test_a_step_lasts_its_time_and_goes_on_when_nothing_is_worse() -> None:
     step = pause()
     assert step.look(answers(90), 1010.0) == Going(
-        "canary at 5 %: 50 s left; 90 answers, stable 1,000, of 100 each; error share 0.0 % (0 of 90), stable 0.0 % (0 of 1,000)"
+        "canary at 5 %: 50 s left; 90 answers, stable 1,000, of 100 each; error share 0.0 % (0 of 90), stable 0.0 % (0 of 1,000)", ""
     )
     assert isinstance(step.look(answers(90), 1059.9), Going)
     assert step.look(answers(20), 1060.0) == Next("error share 0.0 % (0 of 200), stable 0.0 % (0 of 3,000)")
