@@ -1,8 +1,9 @@
 # The two commands to know: `make demo` and `make test`. Both set themselves up.
 PY := .venv/bin/python
 COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
-# What reads our metrics, run by tests/scenarios/test_monitoring.py, and the browser that reads our pages
-TESTED := tools/apt.sh prometheus prometheus-node-exporter && $(PY) -m tools.browser
+# What reads our metrics, run by tests/scenarios/test_monitoring.py, an application server's language (tests/drivers/test_reload.py),
+# and the browser that reads our pages
+TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli && $(PY) -m tools.browser
 
 .PHONY: help setup demo test test-full test-chaos lint docs bench clean
 
