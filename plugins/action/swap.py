@@ -13,7 +13,19 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _ending, _fleet, _journal, _lease, _probing, _remote, _runner, _task, _watching
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
+    _ending,
+    _fleet,
+    _journal,
+    _judges,
+    _lease,
+    _pauses,
+    _probing,
+    _remote,
+    _runner,
+    _task,
+    _watching,
+)
 
 
 class ActionModule(ActionBase):
@@ -71,9 +83,9 @@ class ActionModule(ActionBase):
         left_out = lock.get("left_out", {})
         wishes = [wish for wish in fleet.wishes if wish.host not in left_out]
         watch = _watching.of(fleet.rollout.limits, wishes, _probing.running(self, variables), self._display.warning)
-        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=watch is not None)
+        remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
+        policy = _runner.Policy(fleet.rollout.serial, fleet.rollout.on_failure, apart=watch is not None, terms=self._terms(fleet, remote))
         try:
-            remote = _remote.Hosts(self, variables, lock["token"], fleet.keeper)
             tell, proceed = _task.teller(self, variables), _task.controller_lives()
             if watch:
                 watch.prepare(tell, proceed)
@@ -81,6 +93,12 @@ class ActionModule(ActionBase):
         finally:
             if not held or held.get("until") == "swap":
                 _lease.release(self, variables, lock)
+
+    def _terms(self, fleet: _fleet.Fleet, remote: _remote.Hosts) -> _pauses.Terms:
+        """How the run waits between the steps of a flip, and whom it hears then."""
+        told = {"BLUEGREEN_SERVICE": fleet.service, "BLUEGREEN_RELEASE": fleet.release}
+        panel = _judges.Panel(fleet.rollout.canary.judges, told, self._loader.get_basedir(), self._display.warning) if fleet.rollout.canary.judges else None
+        return _pauses.Terms(fleet.rollout.canary, fleet.rollout.keep_old, remote, panel, self._display.warning)
 
     def _preview(self, fleet: _fleet.Fleet, variables: dict[str, Any]) -> _runner.Result:
         remote = _remote.Hosts(self, variables)

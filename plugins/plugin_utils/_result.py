@@ -202,8 +202,30 @@ def _replaced(result: Result) -> list[str]:
     ]
 
 
+def _shares(state: HostState) -> bool:
+    """Whether two releases share this balancer's requests."""
+    return state.balancer is not None and state.balancer.step >= 0
+
+
+def _flip_aftermath(result: Result) -> str:
+    """Who gets the requests, where one slot of each host should have taken over."""
+    before, now = _serving(result.began), _serving(result.states)
+    moved = [name for name, members in now.items() if members != before.get(name) or _shares(result.states[name])]
+    if moved:
+        return f"{', '.join(moved)} could not be switched back: see who serves, and run hotswap.bluegreen.rollback."
+    everybody = ", ".join(sorted(set().union(*now.values()))) or "nobody"
+    gone = (
+        f"{', '.join(result.returned)} {'does' if len(result.returned) == 1 else 'do'} not run the release any more."
+        if result.returned
+        else "nothing else was touched."
+    )
+    return f"All requests go to {everybody}, as before this run; {gone}"
+
+
 def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
     """What became of the failed member, and of the others."""
+    if any(wish.flips for wish in wishes.values()):
+        return _flip_aftermath(result)
     member = result.failures[0].member
     host, _, slot = member.partition("/")
     if not slot or host not in result.states:

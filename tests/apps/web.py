@@ -1,6 +1,7 @@
 """A small web application for the driver tests; what is wrong with it is said by its environment.
 
 ``PORT``, ``BLUEGREEN_RELEASE``, ``BLUEGREEN_SLOT`` as the launcher exports them, and
+``ERRORS`` (the share of its answers, but for health, that are 500) and ``TAKES`` (seconds that each of them takes), and
 ``FAULT``: ``broken`` (500 for everything), ``every_second`` (health right only every second time), ``one_answer`` (ends after
 each health answer), ``deaf`` (listens nowhere), ``elsewhere`` (on port ``ELSEWHERE``), ``crash`` (ends with words on stderr),
 ``slow`` (a boot of ``BOOT`` seconds), ``daemon`` (leaves a process outside its tree with the port), ``heir`` (a child that
@@ -15,6 +16,7 @@ import base64
 import hashlib
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -26,6 +28,8 @@ FAULT = os.environ.get("FAULT", "")
 LISTEN = os.environ.get("LISTEN", "")
 ASKED = os.environ.get("ASKED", "")
 HOLD = os.environ.get("HOLD", "")
+ERRORS = float(os.environ.get("ERRORS", "0"))
+TAKES = float(os.environ.get("TAKES", "0"))
 PORT = int(os.environ["ELSEWHERE"] if FAULT == "elsewhere" else os.environ["PORT"])
 
 
@@ -71,7 +75,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/hold":
             Path(f"{HOLD}.begun").touch()
             wait_for_hold()
-        self.answer(500 if FAULT == "broken" else 200)
+        if TAKES:
+            time.sleep(TAKES * random.uniform(0.5, 1.5))
+        self.answer(500 if FAULT == "broken" or random.random() < ERRORS else 200)
 
     do_POST = do_PUT = do_GET
 

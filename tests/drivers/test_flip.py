@@ -6,13 +6,15 @@ import contextlib
 import http.client
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _nginx, _site, _steps
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing, Step
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _pauses, _runner
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
 
 from tests.drivers.conftest import MakeFleet, MakeShop
 from tests.drivers.fleet import Fleet, workers
@@ -218,3 +220,81 @@ def test_all_balancers_move_together_and_all_go_back_when_one_cannot(fleet_of: M
     for shop in fleet.balancers.values():
         assert releases_of(shop.port, 6, shop) == {"v2": 6}
     assert fleet.swap("v3").ok
+
+
+# A canary, judged by what nginx has written of both sides
+
+
+@dataclass
+class Person:
+    """Somebody who tells the run something when it has asked so many times."""
+
+    order: Order | None = None
+    after: int = 0
+    done: list[Order] = field(default_factory=list)
+
+    def signs(self) -> Order | None:
+        self.after -= 1
+        return self.order if self.after < 0 and not self.done else None
+
+    def obeyed(self, order: Order) -> None:
+        self.done.append(order)
+
+
+def judged(
+    shop: Shop, release: str, steps: tuple[Weight, ...], person: Person | None = None, clients: int = 4, **environment: str
+) -> tuple[_runner.Result, Load]:
+    """A canary under load."""
+    wish = replace(shop.wish, mixing=replace(shop.wish.mixing, weights=tuple(step.percent for step in steps)))
+    shop.wish = wish
+    shop.install()
+    terms = _pauses.Terms(Canary(steps, no_traffic="wait"), ears=person)
+    shop.stage(release, **environment)
+    with Load(shop.port, clients=clients) as load:
+        done = _runner.swap([replace(wish, release=release)], _in_process(shop), shop.told.append, _runner.Policy(terms=terms))
+    return done, load
+
+
+STEPS = (Weight(20.0, 1.0, 100), Weight(50.0, 1.0, 200))
+
+
+def test_a_canary_that_is_as_good_goes_all_the_way_without_a_reload_between_the_steps(canary: Shop) -> None:
+    canary.released(TAKES="0.01")
+    (first,) = canary.serving()
+    canary.wish = replace(canary.wish, mixing=replace(canary.wish.mixing, weights=(20.0, 50.0)))
+    canary.install()
+    before = canary.workers()
+    done, load = judged(canary, "v2", STEPS, TAKES="0.01")
+    assert done.ok, words(done, canary)
+    assert load.failed == [] and canary.workers() == before
+    assert canary.serving() != {first} and canary.pid(first) == 0 and canary.ask().body["release"] == "v2"
+    assert [event.detail for event in done.events if event.step == "shift"][:3] == ["nobody but testers", "20 % of the requests", "50 % of the requests"]
+    assert any(isinstance(line, str) and "20 % of the requests" in line and "median" in line for line in canary.told)
+
+
+def test_a_canary_with_errors_gets_no_request_any_more_and_the_message_has_the_figures(canary: Shop) -> None:
+    canary.released()
+    (first,) = canary.serving()
+    done, load = judged(canary, "v2", (Weight(50.0, 60.0, 50),), ERRORS="0.3")
+    assert not done.ok and done.failures[0].step == "judge"
+    text = words(done, canary)
+    assert f"All requests go to {canary.id(first)}, as before this run; " in text
+    assert "error" in text and "%" in text and "stable" in text, text
+    assert canary.serving() == {first} and [slot for slot, pid in canary.pids().items() if pid] == [first]
+    assert len(load.failed) < load.total / 4
+    assert releases_of(canary.port, 20, canary) == {"v1": 20}
+
+
+def test_a_person_may_end_a_canary_or_send_all_requests_to_it_at_once(canary: Shop) -> None:
+    canary.released()
+    (first,) = canary.serving()
+    by = {"user": "ada", "controller": "laptop", "pid": 7}
+    hand = (Weight(20.0, 0.0, 20, by_hand=True), Weight(50.0, 600.0, 20))
+    abort = Person(Order(1, "abort", by, 1.0, reason="customers complain"), after=1)
+    done, load = judged(canary, "v2", hand, abort)
+    assert not done.ok and "customers complain" in words(done, canary) and "ada@laptop" in words(done, canary)
+    assert canary.serving() == {first} and abort.done and load.failed == []
+    promote = Person(Order(1, "promote", by, 1.0, to="all"), after=1)
+    done, load = judged(canary, "v2", hand, promote)
+    assert done.ok and promote.done and load.failed == [] and canary.ask().body["release"] == "v2"
+    assert "50 % of the requests" not in [event.detail for event in done.events]
