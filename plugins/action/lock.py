@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
     def _ordered(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         wait = _HEARING if given["seconds"] is None else given["seconds"]
         holder, outcome = _lease.order(self, variables, given["order"], given["reason"], given["to"], wait)
-        text = f"told {holder} to {given['order']} its canary: {outcome}"
+        text = f"the run that has the lock was told to {given['order']} its canary: {holder}. {outcome}"
         self._display.display(text)
         return {"held_by": holder, "changed": True, "msg": text}
 

@@ -221,12 +221,12 @@ def order(action: ActionBase, variables: Mapping[str, Any], wanted: str, reason:
     while True:
         found = holder.ask("seen")
         if found["lease"].get("token") != token:
-            return answer["held_by"], "it has ended"
+            return answer["held_by"], "It has ended."
         if not found["order"]:
-            return answer["held_by"], "it has heard"
+            return answer["held_by"], "It has heard."
         left = end - time.monotonic()
         if left <= 0:
-            return answer["held_by"], f"it has not heard within {patience:.0f} s: it does so between the steps of a canary, and while one lasts"
+            return answer["held_by"], f"It has not heard within {patience:g} s: it does so while a step of a canary lasts, or the old release stays warm."
         time.sleep(min(_LISTEN, left))
 
 

@@ -264,6 +264,28 @@ def test_unlocking_needs_a_reason_and_changes_nothing_where_nobody_holds_the_loc
     assert fleet.lease == before
 
 
+def test_an_order_reaches_the_run_that_has_the_lock_and_without_one_it_is_said_what_to_do_instead(fleet: Fleet) -> None:
+    ordered = {"state": "ordered", "order": "promote", "seconds": 0.1}
+    tasks = [
+        {"hotswap.bluegreen.lock": {"reason": "release v9"}},
+        {"hotswap.bluegreen.lock": ordered},
+        {"hotswap.bluegreen.lock": ordered, "check_mode": True},
+        {"name": "Without a reason", "hotswap.bluegreen.lock": {"state": "ordered", "order": "abort"}, "ignore_errors": True},
+        {"hotswap.bluegreen.lock": {"state": "released"}},
+    ]
+    path = fleet.path / "orders.yml"
+    after = {"import_playbook": "hotswap.bluegreen.abort", "vars": {"bluegreen_reason": "old prices"}}
+    path.write_text(json.dumps([{"hosts": "app", "gather_facts": False, "tasks": [PREFLIGHT, *tasks]}, after]))
+    result = fleet.run(str(path), release="v9")
+    assert re.search(r"was told to promote its canary: .*, release v9, since .*\. It has not heard within 0.1 s: it does so while", result.stdout)
+    assert re.search(r"the lock is held: .*, release v9, since ", result.stdout)
+    said = plays.failures(result)
+    assert "ending a canary needs a reason" in said["Without a reason"]
+    assert "no run is at work on shop, so there is nobody to tell." in said["Tell the run that has the lock to go back"]
+    assert fleet.is_free
+    assert not list(fleet.path.rglob("order.json"))
+
+
 def test_the_lock_of_a_run_that_was_killed_is_taken_over_at_once(fleet: Fleet, gate: Gate) -> None:
     with under_way(fleet, "killed", "--limit", "app1", **gate.build) as killed:
         gate.wait(killed)
