@@ -20,11 +20,13 @@ from typing import Any, Dict, List, Tuple
 from . import _files, _pack, _supervisor
 from ._install import Installed
 from ._model import Refusal
-from ._watch import _settings
+from ._watch import _main, _settings
 from ._watch_rules import Wanted
 
 PROGRAM, SETTINGS, LOG = "watch.pyz", "watch.json", "watch.log"
-_PATIENCE = 20.0  # seconds for it to be running
+WATCHING = " watching "  # its line when it has begun
+_PATIENCE = 60.0  # seconds until then: it looks at every file first
+_FIRST_MODULE = "_watch." + _main.__name__.rpartition(".")[2]  # imported, so that Ansible sends it and what it imports
 _FIRST = "; Managed by hotswap.bluegreen: watch of {}.\n"
 _MINUTES = 600  # seconds for pip
 
@@ -50,7 +52,7 @@ def install(wanted: Wanted, state: str, dry: bool = False) -> Installed:
         return _absent(wanted, dry)
     client = _supervisor.connect(wanted.settings.supervisor)
     wanted = replace(wanted, settings=replace(wanted.settings, user=wanted.settings.user or _user(client, wanted.settings.program)))
-    content, diffs = _pack.pack("_watch._main"), _differences(wanted)
+    content, diffs = _pack.pack(_FIRST_MODULE), _differences(wanted)
     if _digest(f"{wanted.home}/{PROGRAM}") != hashlib.sha256(content).hexdigest():
         diffs.append(_diff(f"{wanted.home}/{PROGRAM}", "", f"the watch, {len(content)} bytes\n"))
     runs = client.process(wanted.name).state in ("RUNNING", "STARTING")
@@ -93,8 +95,6 @@ def _put(wanted: Wanted, client: _supervisor.Client, content: bytes) -> None:
     os.replace(draft, f"{wanted.home}/{PROGRAM}")
     _files.write(f"{wanted.home}/{SETTINGS}", _settings.dumps(wanted.settings), 0o600)
     _files.write(program_path(wanted), program_text(wanted), 0o644)
-    client.reread()
-    client.add(wanted.name)
     _begin(client, wanted)
 
 
@@ -142,28 +142,40 @@ def _known(wanted: Wanted) -> bool:
 
 
 def _user(client: _supervisor.Client, program: str) -> str:
-    """Whom the program runs as: supervisor's word, else its process's."""
-    process = client.process(program)
-    if process.state == "ABSENT":
+    """Whom the program runs as: supervisor's word, which is ``none`` for supervisord's own user."""
+    if client.process(program).state == "ABSENT":
         raise Refusal(f"supervisor does not know the program {program}, which watch_program names. Install it first, or mend the name (supervisorctl status).")
     told = client.groups().get(program.rpartition(":")[2], {}).get("uid")
     with contextlib.suppress(OSError, KeyError):
-        owner = int(told) if told is not None else os.stat(f"/proc/{process.pid}").st_uid if process.pid else os.geteuid()
-        return pwd.getpwuid(owner).pw_name
+        return pwd.getpwuid(told if isinstance(told, int) else os.stat(f"/proc/{client.pid()}").st_uid).pw_name
     return ""
 
 
 def _begin(client: _supervisor.Client, wanted: Wanted) -> None:
-    """Wait until it runs: what is wrong with it is said now."""
-    deadline = time.monotonic() + _PATIENCE
+    """Start it, and wait until it says that it watches: what is wrong with it is said now."""
+    log = f"{wanted.home}/{LOG}"
+    before = os.path.getsize(log) if os.path.exists(log) else 0
+    client.reread()
+    client.add(wanted.name)
+    first, deadline = client.process(wanted.name), time.monotonic() + _PATIENCE
     while True:
-        state = client.process(wanted.name).state
-        if state == "RUNNING":
+        now = client.process(wanted.name)
+        told = _since(log, before)
+        if now.state == "RUNNING" and WATCHING in told:
             return
-        if state not in ("STARTING", "STOPPED") or time.monotonic() > deadline:
-            said = " | ".join(client.log(wanted.name)[-3:])
-            raise Refusal(f"supervisor: {wanted.name} does not come up: {state}. Its log ({wanted.home}/{LOG}) ends with: {said or 'nothing'}")
+        if now.state not in ("STARTING", "RUNNING") or now.pid != first.pid or time.monotonic() > deadline:
+            said = " | ".join(told.splitlines()[-3:])
+            raise Refusal(f"supervisor: {wanted.name} does not come up: {now.state}. Its log ({log}) ends with: {said or 'nothing'}")
         time.sleep(0.05)
+
+
+def _since(path: str, offset: int) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            file.seek(offset)
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _has_watchfiles(wanted: Wanted) -> bool:

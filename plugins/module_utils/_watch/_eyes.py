@@ -71,6 +71,11 @@ class Eyes:
         self._say(trouble(str(error), count, limits()))
 
 
+def ready() -> None:
+    """Load the library now, where that may be read: the process may become a user who may not look at its Python."""
+    import watchfiles  # noqa: F401  # what loads it keeps it
+
+
 def _watchfiles(folders: Iterable[str], stop: Any) -> Iterator[Set[Any]]:
     """Sets of changes, an empty one at least each 50 ms."""
     import watchfiles

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, List, Optional, Set
 
-from . import _hand, _reload, _settings, _tree
+from . import _eyes, _hand, _reload, _settings, _tree
 from ._eyes import Eyes
 from ._ignore import Ignore
 from ._quiet import Quiet
@@ -101,6 +101,8 @@ def main(words: List[str]) -> int:
     """Watch until told to end."""
     with open(words[0], encoding="utf-8") as file:
         settings = _settings.loads(file.read())
+    if not settings.poll:
+        _eyes.ready()
     ask = _hand.apart(settings)
     stop = threading.Event()
 
