@@ -75,12 +75,13 @@ def attempt(step: Step, host: str, clock: Clock, do: Callable[[Step], Optional[s
 
 
 class Frame:
-    """The slice that a call has, and what its steps tell on the way."""
+    """The slice that a call has, what its steps tell on the way, and what they found that a later one, by its name, goes on with."""
 
     def __init__(self, clock: Clock, end: float) -> None:
         self.clock = clock
         self.end = end
         self.reloads: List[str] = []
+        self.found: Dict[str, Dict[str, Any]] = {}
 
     def is_over(self) -> bool:
         return self.clock.now() >= self.end

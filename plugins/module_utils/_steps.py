@@ -10,7 +10,7 @@ can say how far they are and notice an interrupt, and ``resume`` carries on in t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
 
 from . import _account, _observe
@@ -72,6 +72,7 @@ class _Walk:
         done: _account.Done = []
         before = _account.now_in(self.wish) if steps else {}
         for step in steps:
+            step = replace(step, resume={**self.frame.found.pop(step.name, {}), **step.resume})
             if self.events and self.frame.is_over():
                 waiting = step  # not begun: what was done is told first
                 break
@@ -88,6 +89,8 @@ class _Walk:
         self.events += [Event("declare", step.member, "ok", event.start, 0.0, text, self.wish.host) for text in self.frame.reloads]
         self.frame.reloads.clear()
         self.events.append(event)
+        if step.leaving and step.weight == 100 and event.outcome == "ok":
+            self.events.append(Event("switch", ", ".join(step.leaving), "ok", event.start, event.seconds, "in the same moment", self.wish.host))
         return waiting, self._failure(step, error) if error else None
 
     def _method(self, step: Step):  # type: ignore[no-untyped-def]  # a step in, what there is to say out; None if there was nothing to do

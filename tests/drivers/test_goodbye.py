@@ -12,12 +12,11 @@ import http.client
 import json
 import os
 import socket
-import sys
 import tarfile
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -25,13 +24,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _goodbye, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Step, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Member, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
-from tests.drivers.conftest import MakeFleet, next_service
-from tests.drivers.shop import APPS, InProcess, Shop, altered, make_wish, new_ports, running, words
+from tests.drivers.conftest import MakeShop, next_service
+from tests.drivers.shop import APPS, Asking, InProcess, Shop, altered, make_wish, new_ports, running, words
 from tools.bed import PYTHON, ROOT, Bed, temporary, wait_until
 
+Connect = Callable[[int], "Client"]
 EXAMPLE = ROOT / "examples" / "long-connections" / "python"
 SIGNAL = Goodbye(signal="USR2", window=1.0, timeout=20.0)
 
@@ -65,11 +65,17 @@ class Chat(Shop):
         """How the step ended."""
         return next(told for told in self.told if isinstance(told, Event) and (told.step, told.member) == (step, self.id(slot)) and told.outcome != "waiting")
 
+    def waits(self, step: str, slot: str = "blue") -> list[str]:
+        """What the step said while it waited."""
+        told = [item for item in self.told if isinstance(item, Event) and (item.step, item.member) == (step, self.id(slot))]
+        return [item.detail for item in told if item.outcome == "waiting"]
 
-def make_chat(bed: Bed, made: list[Chat], goodbye: Goodbye = SIGNAL, **changes: Any) -> Chat:
+
+def make_chat(bed: Bed, made: list[Chat], goodbye: Goodbye = SIGNAL, start: dict[str, str] | None = None, **changes: Any) -> Chat:
     wish = make_wish(bed, next_service(), new_ports(), goodbye=goodbye, drain_timeout=0.5)
-    made.append(Chat(bed, altered(wish, program={"command": (PYTHON, "chat.py"), "stop_timeout": 15}, boot_timeout=30.0, **changes)))
-    return made[-1].released("v1")  # type: ignore[return-value]
+    made.append(chat := Chat(bed, altered(wish, program={"command": (PYTHON, "chat.py"), "stop_timeout": 15}, boot_timeout=30.0, **changes)))
+    chat.released("v1", **(start or {}))
+    return chat
 
 
 @pytest.fixture
@@ -86,9 +92,8 @@ class Client:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
         key = base64.b64encode(os.urandom(16)).decode()
-        self.socket.sendall(
-            f"GET /ws HTTP/1.1\r\nHost: chat\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
-        )
+        upgrade = ("Host: chat", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}")
+        self.socket.sendall("\r\n".join(["GET /ws HTTP/1.1", *upgrade, "", ""]).encode())
         answer = b""
         while b"\r\n\r\n" not in answer:
             answer += self.socket.recv(4096)
@@ -113,16 +118,24 @@ class Client:
 
 
 @pytest.fixture
-def clients() -> Iterator[Any]:
+def connect() -> Iterator[Connect]:
+    """Opens WebSockets that end with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda port: stack.enter_context(contextlib.closing(Client(port).socket)) and None
+
+        def make(port: int) -> Client:
+            client = Client(port)
+            stack.enter_context(client.socket)
+            return client
+
+        yield make
 
 
-def opened(stack: contextlib.ExitStack, port: int, count: int = 1) -> list[Client]:
-    found = [Client(port) for _ in range(count)]
-    for one in found:
-        stack.enter_context(one.socket)
-    return found
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Path]:
+    """The file that lets a request for /hold be answered."""
+    path = tmp_path / "go"
+    yield path
+    path.touch()
 
 
 # Many clients
@@ -161,3 +174,201 @@ def test_clients_leave_over_the_window_come_back_and_lose_no_acknowledged_messag
     assert len(seen["acknowledged"]) >= 2 * clients
     assert not Counter(seen["acknowledged"]) - ledger, "a message was acknowledged and lost"
     assert max(seconds.values()) <= 3 * clients / window, "they came back like a herd"
+
+
+# What is left
+
+
+def test_an_application_that_lets_nobody_go_has_them_ended_when_their_time_is_over(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made, Goodbye(path="/about", method="GET", window=0.5, timeout=1.5))  # it says 200 to anything
+    stay = [connect(chat.port) for _ in range(3)]
+    done = chat.swap("v2", seconds=0.3)
+    assert done.ok, words(done, chat)
+    drained = chat.event("drain")
+    assert drained.outcome == "overtime" and drained.seconds >= 1.5
+    assert drained.detail == "3 of 3 connections left after 1.5 s, 0 left by themselves; going on, they will be cut (bluegreen_on_drain_timeout is go_on)"
+    assert set(chat.waits("drain")) == {"3 of 3 connections left, of 1.5 s"}
+    assert [one.goodbye() for one in stay] == [1012] * 3, "the stop is when they hear of it"
+    assert chat.releases() == {"blue": "v2", "green": "v2"}
+
+
+def test_who_leaves_and_who_is_ended_are_counted_apart(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made, replace(SIGNAL, window=0.2, timeout=3.0))
+    willing, stubborn = connect(chat.port), connect(chat.port)  # the second one never answers its goodbye, for which the example waits 5 s
+
+    def leave() -> None:
+        wait_until(lambda: chat.waits("drain"), 20, "the drain's first look")
+        willing.goodbye()
+
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(leave)
+        done = chat.swap("v2", seconds=0.2)
+    assert done.ok, words(done, chat)
+    assert chat.event("drain").detail.startswith("1 of 2 connections left after 3 s, 1 left by themselves; going on")
+    assert stubborn.goodbye() == 1012
+
+
+def test_who_wants_nobody_cut_has_the_member_back_with_its_clients(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made, Goodbye(path="/about", method="GET", window=0.5, timeout=1.0), on_drain_timeout="stop")
+    stays, before = connect(chat.port), chat.pid("blue")
+    done = chat.swap("v2")
+    assert not done.ok
+    assert "no connection from the balancer within bluegreen_long_drain_timeout (1 s)" in words(done, chat)
+    assert "1 of 1 connection left after 1 s, 0 left by themselves" in words(done, chat)
+    assert (chat.pid("blue"), chat.serving()) == (before, {"blue", "green"})
+    assert stays.is_open()
+
+
+# Who is not told
+
+
+def test_a_request_that_is_not_understood_is_said_and_the_release_goes_on(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made, Goodbye(path="/nowhere", window=0.5, timeout=1.0))
+    stays = connect(chat.port)
+    done = chat.swap("v2")
+    assert done.ok, words(done, chat)
+    told = chat.event("goodbye")
+    assert told.outcome == "overtime"
+    port = chat.wish.members[0].port
+    assert (
+        told.detail
+        == f"POST /nowhere on port {port} answers 405, 2xx is expected (bluegreen_drain_url); its connections have the time of the drain all the same"
+    )
+    assert stays.goodbye() == 1012
+
+
+def test_a_signal_goes_to_nobody_who_would_end_by_it(make_shop: MakeShop, hold: Path) -> None:
+    shop = make_shop(goodbye=SIGNAL).released("v1", HOLD=str(hold))
+    asking = Asking(shop.port, "/hold", b"a POST, which nginx does not send to another member as well")
+    wait_until(Path(f"{hold}.begun").exists, what="the request's arrival")
+    shop.serve("green")
+    before = shop.pid("blue")
+    event = shop.do("blue", "goodbye").events[-1]
+    assert event.outcome == "overtime" and "has no handler for bluegreen_drain_signal USR2, and could end by it" in event.detail
+    assert shop.pid("blue") == before
+    hold.touch()
+    assert asking.reply().release == "v1"
+
+
+def test_nobody_is_told_who_may_still_get_requests(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made)
+    stays = connect(chat.port)
+    outcome = chat.do("blue", "goodbye")
+    assert outcome.failure and "still gets requests" in outcome.failure.seen
+    assert stays.is_open()
+
+
+def test_who_has_no_connection_or_no_process_is_not_told(bed: Bed, made: list[Chat]) -> None:
+    chat = make_chat(bed, made)
+    chat.serve("blue")
+    wait_until(lambda: chat.state().slots["green"].connections + chat.state().slots["green"].others == 0, what="the end of its connections")
+    assert [event.outcome for event in chat.do("green", "goodbye").events] == ["unchanged"]
+    chat.do("green", "stop")
+    assert [event.outcome for event in chat.do("green", "goodbye").events] == ["unchanged"]
+
+
+# Interrupted
+
+
+def test_a_run_that_is_cut_off_during_the_goodbye_is_completed_by_running_again(bed: Bed, made: list[Chat], connect: Connect) -> None:
+    chat = make_chat(bed, made, replace(SIGNAL, window=0.2, timeout=30.0))
+    first, second = connect(chat.port), connect(chat.port)
+    wish = chat.stage("v2")
+
+    def proceed() -> None:
+        if chat.waits("drain"):
+            raise _runner.Abandoned("the controller is gone")
+
+    with pytest.raises(_runner.Abandoned):
+        _runner.swap([wish], InProcess({wish.host: chat.client}, 0.2), chat.told.append, proceed=proceed)
+    assert chat.releases() == {"blue": "v1", "green": "v2"}
+    assert first.goodbye() == 1012  # it goes on saying goodbye without us; the second one has not answered yet
+    chat.told.clear()
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(second.goodbye)
+        done = chat.swap("v2")
+    assert done.ok, words(done, chat)
+    assert [event.step for event in done.events if event.member == chat.id("blue")][:2] in (["goodbye", "drain"], ["switch", "goodbye"])
+    assert chat.event("drain").outcome == "ok"
+    assert chat.releases() == {"blue": "v2", "green": "v2"}
+
+
+# An event stream
+
+
+def test_an_event_stream_ends_in_order_and_goes_on_with_the_next_event_elsewhere(bed: Bed, made: list[Chat]) -> None:
+    chat = make_chat(bed, made, Goodbye(path="/drain", window=0.5, timeout=20.0))
+    seen: list[str] = []
+    stream = http.client.HTTPConnection("127.0.0.1", chat.port, timeout=20)
+    stream.request("GET", "/events")
+    answer = stream.getresponse()
+    seen.append(answer.readline().decode())  # not held back by nginx
+    reading = threading.Thread(target=lambda: seen.extend(line.decode() for line in answer))
+    reading.start()
+    done = chat.swap("v2")
+    reading.join(20)
+    assert done.ok, words(done, chat)
+    assert answer.isclosed() and not answer.length, "it was cut in the middle of a chunk"
+    assert chat.event("goodbye").detail.startswith("POST /drain on port")
+    assert chat.event("drain").detail.startswith("no connection left, 1 left by themselves")
+    last = [line.split()[1] for line in seen if line.startswith("id:")][-1]
+    stream.request("GET", "/events", headers={"Last-Event-ID": last})
+    again = stream.getresponse()
+    lines = [again.readline().decode() for _ in range(4)]
+    assert lines[2:] == [f"id: {int(last) + 1}\n", "data: v2\n"]
+    stream.close()
+
+
+# The request
+
+
+class Asked(BaseHTTPRequestHandler):
+    """Takes down what it is asked."""
+
+    def do_POST(self) -> None:
+        self.server.asked.append((self.path, dict(self.headers.items())))  # type: ignore[attr-defined]  # the test's own list
+        self.send_response(202)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def server() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), Asked) as here:
+        here.asked = []  # type: ignore[attr-defined]
+        serving = threading.Thread(target=here.serve_forever, kwargs={"poll_interval": 0.02})
+        serving.start()
+        yield here
+        here.shutdown()
+        serving.join()
+
+
+def at(wish: Wish, port: int) -> Member:
+    return replace(wish.members[0], ports={"http": port})
+
+
+def test_the_request_tells_the_seconds_and_takes_secrets_from_the_release_that_is_told(bed: Bed, made: list[Chat], server: HTTPServer) -> None:
+    goodbye = Goodbye(path="/drain?why=release", headers={"Authorization": "Bearer $TOKEN", "X-Price": "$$5"}, window=7.5)
+    chat = make_chat(bed, made, goodbye, start={"TOKEN": "s3cr3t"})
+    wish = replace(chat.wish, release="v2")
+    assert "s3cr3t" not in json.dumps(dump(wish))
+    words = _goodbye.tell(wish, at(wish, server.server_port), chat.client, "", 0)
+    ((path, headers),) = server.asked  # type: ignore[attr-defined]
+    assert path == "/drain?why=release&seconds=7.5"
+    assert (headers["Authorization"], headers["X-Price"], headers["X-Drain-Seconds"]) == ("Bearer s3cr3t", "$5", "7.5")
+    assert words == f"POST /drain?why=release on port {server.server_port} answers 202"
+    unknown = replace(wish, goodbye=replace(goodbye, headers={"Authorization": "$NOBODY"}))
+    with pytest.raises(_goodbye.Untold, match=r"refers to \$NOBODY, which is not in the environment of release v1"):
+        _goodbye.tell(unknown, at(wish, server.server_port), chat.client, "", 0)
+
+
+def test_who_does_not_answer_in_time_or_at_all_is_not_told(shop: Shop) -> None:
+    wish = altered(shop.wish, goodbye=Goodbye(path="/drain"), health={"timeout": 0.2})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        member = at(wish, silent.getsockname()[1])
+        with pytest.raises(_goodbye.Untold, match=r"no answer within bluegreen_health_timeout \(0.2 s\)"):
+            _goodbye.tell(wish, member, shop.client, "", 0)
+    with pytest.raises(_goodbye.Untold, match=r"no answer: .*refused"):
+        _goodbye.tell(wish, member, shop.client, "", 0)

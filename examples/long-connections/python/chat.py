@@ -9,75 +9,72 @@ Every message is written to the file LEDGER before it is acknowledged.
 
 import asyncio
 import contextlib
-import functools
 import os
 import random
 import signal
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
 WINDOW = float(os.environ.get("BLUEGREEN_DRAIN_WINDOW", "10"))  # seconds
 RELEASE = os.environ.get("BLUEGREEN_RELEASE", "none")
 RESTART = 1012  # "service restart", see RFC 6455 and IANA's registry: the client shall come back
 
 ledger = os.open(os.environ.get("LEDGER", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-staying = {}  # how each client that is here is told to leave
-leaving = set()  # asyncio forgets tasks that nobody holds
+staying = set()  # for each client that is here an event: its moment to leave
 
 
 @contextlib.contextmanager
-def client(leave):
+def client():
     """One client, for as long as it is here."""
-    key = object()
-    staying[key] = leave
+    over = asyncio.Event()
+    staying.add(over)
     try:
-        yield
+        yield over
     finally:
-        staying.pop(key, None)
+        staying.remove(over)
 
 
 def goodbye(seconds=WINDOW):
-    """Let every client that is here now go within so many seconds, not all at once."""
-    for key in list(staying):
-        task = asyncio.ensure_future(let_go(staying.pop(key), random.uniform(0, seconds)))
-        leaving.add(task)
-        task.add_done_callback(leaving.discard)
+    """Let every client that is here now go within so many seconds, each at a moment of its own."""
+    for over in staying:
+        asyncio.get_running_loop().call_later(random.uniform(0, seconds), over.set)
 
 
-async def let_go(leave, seconds):
-    await asyncio.sleep(seconds)
-    await leave()
+async def unless(over, work):
+    """What the work gives; None if the moment to leave comes first."""
+    work, leave = asyncio.ensure_future(work), asyncio.ensure_future(over.wait())
+    await asyncio.wait({work, leave}, return_when=asyncio.FIRST_COMPLETED)
+    leave.cancel()
+    if work.done():
+        return work.result()
+    work.cancel()
+    await asyncio.wait({work})
+    return None
 
 
 async def chat(request):
     """A message is acknowledged when it is safe; who gets no acknowledgement sends it again after coming back."""
-    socket = web.WebSocketResponse(timeout=5)
+    socket = web.WebSocketResponse(timeout=5)  # seconds for the client's own goodbye
     await socket.prepare(request)
-    with client(functools.partial(socket.close, code=RESTART, message=b"moving to another server")):
-        async for message in socket:
+    with client() as over, contextlib.suppress(ConnectionError):
+        while (message := await unless(over, socket.receive())) and message.type is WSMsgType.TEXT:
             os.write(ledger, message.data.encode() + b"\n")
-            with contextlib.suppress(ConnectionError):  # it is leaving
-                await socket.send_str(message.data)
+            await socket.send_str(message.data)
+        await socket.close(code=RESTART, message=b"moving to another server")
     return socket
 
 
 async def events(request):
     """Server-sent events. A browser comes back by itself, `retry` milliseconds after the end, and says what it saw last."""
-    over = asyncio.Event()
-
-    async def leave():
-        over.set()
-
     stream = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
     await stream.prepare(request)
     number = int(request.headers.get("Last-Event-ID", "0"))
-    with client(leave), contextlib.suppress(ConnectionError):
+    with client() as over, contextlib.suppress(ConnectionError):
         await stream.write(b"retry: 100\n\n")
         while not over.is_set():
             number += 1
             await stream.write(b"id: %d\ndata: %s\n\n" % (number, RELEASE.encode()))
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(over.wait(), 0.5)
+            await unless(over, asyncio.sleep(0.5))
         await stream.write_eof()
     return stream
 
@@ -97,7 +94,8 @@ async def begin(app):
 
 async def end(app):
     """The stop: who is still here is ended now."""
-    await asyncio.gather(*(leave() for leave in list(staying.values())), return_exceptions=True)
+    for over in staying:
+        over.set()
 
 
 app = web.Application()
