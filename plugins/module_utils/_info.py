@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import Any, Dict, FrozenSet, List, Optional
 
-from . import _history, _hold, _lock, _nginx, _observe_slot, _supervisor, _workers
+from . import _history, _hold, _lock, _nginx, _observe_slot, _stale, _supervisor, _workers
 from ._model import BalancerState, HostState, Member, Refusal, SlotState, Wish, dump
 from ._release import Place, SlotPlace, releases
 from ._supervisor import Client
@@ -24,8 +24,10 @@ def look(wish: Wish, keeps_lease: bool) -> Dict[str, Any]:
     problems: List[str] = []
     client = _client(wish, problems)
     lines = _history.read(wish.root) if wish.members else []
+    state = _state(wish, client, problems)
     return {
-        "state": dump(_state(wish, client, problems)),
+        "state": dump(state),
+        "hints": {member.slot: _stale.hints(wish, member, state.slots[member.slot]) for member in wish.members},
         "workers": _workers.seen(wish, client) if client else [],
         "since": {member.slot: _since(lines, member.slot) for member in wish.members},
         "releases": on_disk(wish) if wish.members else {},

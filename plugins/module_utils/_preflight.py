@@ -19,6 +19,7 @@ from . import (
     _limits,
     _nginx,
     _observe_slot,
+    _php,
     _processes,
     _program,
     _reserves,
@@ -80,7 +81,7 @@ def _warnings(wish: Wish) -> List[str]:
             return _reserves.warnings(wish, {}, 0)
         client = _supervisor.connect(wish.supervisor)
         trees = {member.slot: _processes.tree(_adopt.running(wish, client, member.slot)[1].pid) for member in wish.members}
-        return [*_reserves.warnings(wish, trees, client.pid()), *_adopt.leftovers(wish, client), *_limits.doubts(wish.limits)]
+        return [*_reserves.warnings(wish, trees, client.pid()), *_adopt.leftovers(wish, client), *_limits.doubts(wish.limits), *_php.doubts(wish)]
     except Refusal:
         return []
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import Dict, FrozenSet, List, Optional, Tuple
+import time
+from typing import Any, Dict, FrozenSet, List, Optional, Tuple
 
 from . import _private
 
@@ -121,19 +122,34 @@ def running_release(pid: int, slot_dir: str) -> Optional[str]:
 
 
 def reloaded_note(slot_dir: str) -> str:
-    """Where it stands which release the slot's process took in place: its ``pid`` and ``start``, and the ``release``."""
+    """Where it stands which ``release`` the slot's process took in place: its ``pid`` and ``start``, and ``since`` when (both in ticks since boot)."""
     return f"{slot_dir}/.reloaded"
 
 
 def reloaded_release(pid: int, slot_dir: str) -> Optional[str]:
-    """The release that this very process was proven to have taken in place. The note of another one says nothing."""
+    """The release that this very process was proven to have taken in place."""
+    return _reloaded(pid, slot_dir).get("release")
+
+
+def reloaded_since(pid: int, slot_dir: str) -> int:
+    """When it was told to, in ticks since boot: its workers of today are younger. 0 if it was not."""
+    return int(_reloaded(pid, slot_dir).get("since", 0))
+
+
+def _reloaded(pid: int, slot_dir: str) -> Dict[str, Any]:
+    """The note, where it is of this very process. That of another one says nothing."""
     try:
         with open(reloaded_note(slot_dir), encoding="utf-8") as note:
-            found = json.load(note)
-        same = found["pid"] == pid and found["start"] == start_time(pid) != 0
-        return str(found["release"]) if same else None
+            found: Dict[str, Any] = json.load(note)
+        whole = isinstance(found["release"], str) and isinstance(found["since"], int)
+        return found if whole and found["pid"] == pid and found["start"] == start_time(pid) != 0 else {}
     except (OSError, ValueError, KeyError, TypeError):  # none, or one that somebody edited
-        return None
+        return {}
+
+
+def ticks() -> int:
+    """Now, as :func:`start_time` counts."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
 
 def started_release(pid: int, slot_dir: str) -> Optional[str]:

@@ -130,9 +130,9 @@ def place_of(wish: Wish) -> str:
 # What is remembered.
 
 
-def note_taken(wish: Wish, slot: str, pid: int, release: str) -> None:
-    """It is proven: this very process runs the release from now on."""
-    about = {"pid": pid, "start": _processes.start_time(pid), "release": release}
+def note_taken(wish: Wish, slot: str, pid: int, release: str, since: int) -> None:
+    """It is proven: this very process runs the release, and was told to ``since`` then (ticks since boot)."""
+    about = {"pid": pid, "start": _processes.start_time(pid), "release": release, "since": since}
     _files.write(_processes.reloaded_note(f"{wish.root}/{slot}"), json.dumps(about) + "\n", 0o644)
 
 

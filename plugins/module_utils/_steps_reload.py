@@ -43,6 +43,7 @@ class ReloadSteps:
         name, process = _adopt.running(self._wish, self._client, member.slot)
         pid, start = step.resume.get("process") or (process.pid, _processes.start_time(process.pid))
         old = tuple((one, began) for one, began in step.resume.get("old", ()))
+        since = step.resume.get("since", _processes.ticks())
         if not step.resume:
             if not _reload.catches(pid, wanted.signal):
                 raise Vain(f"its process (pid {pid}) does not catch {wanted.signal}")
@@ -63,13 +64,14 @@ class ReloadSteps:
                 seen = f"its answers show {f'release {shown}' if shown else 'no release'}"
                 needed = self._needed(new)
                 if right >= needed:
-                    _reload.note_taken(self._wish, member.slot, pid, step.release)
+                    _reload.note_taken(self._wish, member.slot, pid, step.release, since)
                     return f"{self._replaced(old, new)}{needed} answers in a row show {step.release}"
                 if old and wrong >= _WRONG:
                     raise Vain(f"all {len(old)} workers are new and {seen}: is code loaded before they fork, or from another place than BLUEGREEN_CURRENT?")
             if self._frame.clock.now() >= end:
                 raise Vain(f"{seen} {wanted.timeout:g} s after {wanted.signal} (bluegreen_reload_timeout)")
-            self._frame.pause(f"{seen}, of {wanted.timeout:g} s", LOOK if right else 5 * LOOK, process=(pid, start), old=old, right=right, wrong=wrong)
+            known = {"process": (pid, start), "since": since, "old": old, "right": right, "wrong": wrong}
+            self._frame.pause(f"{seen}, of {wanted.timeout:g} s", LOOK if right else 5 * LOOK, **known)
 
     def _needed(self, new: List[int]) -> int:
         return min(_MOST, max(self._wish.health.successes, _EACH * len(new)))

@@ -72,6 +72,11 @@ drift:
   type: list
   elements: str
   returned: success
+hints:
+  description: What may keep a member that looks well from answering with new code, a sentence each; see docs/troubleshooting.md.
+  type: list
+  elements: str
+  returned: success
 completed:
   description: The releases that were completed on all hosts that answered, the last one last, as a rollback goes back through them.
   type: list

@@ -37,9 +37,16 @@ def picture(wishes: Sequence[Wish], seen: Seen, lost: Mapping[str, str], chosen:
         "lock": next((answer["lock"] for answer in seen.values() if answer["lock"]), ""),
         "history": {host: seen[host]["history"] for host in pasts},
         "unreachable_hosts": dict(lost),
+        "hints": [f"{member.id} {text}" for wish in mine if wish.host in seen for member in wish.members for text in _hints(seen[wish.host], member)],
         "drift": [f"{row['member']} {text}" for row in members for text in row["drift"]] + _of_hosts(mine, seen, lost, pasts),
     }
     return {**found, "text": table(found)}
+
+
+def _hints(answer: Mapping[str, Any], member: Member) -> Sequence[str]:
+    """What is worth a look where new code does not answer."""
+    found: Sequence[str] = answer.get("hints", {}).get(member.slot, ())
+    return found
 
 
 def _maintenance(seen: Seen) -> dict[str, dict[str, Any]]:
@@ -66,7 +73,21 @@ def _row(wish: Wish, member: Member, seen: Seen, lost: Mapping[str, str], comple
         **{name: slot[name] for name in ("release", "healthy", "seen", "pid", "uptime", "current", "previous", "mark")},
     }
     marks = {name: marks[member.id] for name, marks in _maintenance(seen).items() if member.id in marks}
+    if answer and wish.flips and not serving and not marks and _is_served(wish, asked, seen):
+        return {**row, "drift": list(_drift_of_idle(slot))}
     return {**row, "drift": list(_drift(row, slot, asked, serving, marks, completed)) if answer else ["is on a host that does not answer"]}
+
+
+def _is_served(wish: Wish, asked: Sequence[str], seen: Seen) -> bool:
+    """Whether each of these balancers serves one of the host's slots."""
+    own = {member.id for member in wish.members}
+    return bool(asked) and all(own & set(seen[name]["state"]["balancer"]["serving"]) for name in asked)
+
+
+def _drift_of_idle(slot: Mapping[str, Any]) -> Iterable[str]:
+    """What is not as it should be with a slot that waits for the next release, whatever it runs meanwhile."""
+    if slot["listener"] == "foreign":
+        yield f"is idle, and its port is held by {', '.join(slot['holders']) or 'a process that this user may not see'}"
 
 
 def _drift(
@@ -105,6 +126,7 @@ def _of_hosts(mine: Sequence[Wish], seen: Seen, lost: Mapping[str, str], pasts: 
     found = [*lost.values()]
     found += [f"{host}: {problem}" for host, answer in seen.items() for problem in answer["problems"]]
     found += [f"{host}: {answer['state']['balancer']['problem']}" for host, answer in seen.items() if (answer["state"]["balancer"] or {}).get("problem")]
+    found += [f"{host}: {_sharing(answer['state']['balancer'])}" for host, answer in seen.items() if (answer["state"]["balancer"] or {}).get("step", -1) >= 0]
     for host, past in pasts.items():
         if past.under_way:
             found.append(f"{host}: the rollback to {past.under_way['release']} was not completed; hotswap.bluegreen.rollback goes on with it")
@@ -112,6 +134,12 @@ def _of_hosts(mine: Sequence[Wish], seen: Seen, lost: Mapping[str, str], pasts: 
     running = {slot["release"] for host in pasts for slot in seen[host]["state"]["slots"].values()}
     found += [f"release {release} was begun and not completed" for release in tried if release in running]
     return found
+
+
+def _sharing(balancer: Mapping[str, Any]) -> str:
+    """Where a canary stands that nobody has ended."""
+    share = f"{balancer['weights'][balancer['step'] - 1]:g} % of the requests" if balancer["step"] else "no request but testers'"
+    return f"{', '.join(balancer['entering'])} gets {share}; the release goes on with hotswap.bluegreen.release, and back with hotswap.bluegreen.rollback"
 
 
 def table(found: Mapping[str, Any]) -> list[str]:
@@ -126,6 +154,7 @@ def table(found: Mapping[str, Any]) -> list[str]:
         ]
         lines += ["", *columns([("WORKER", "ON", "SCOPE", "STATE", "RELEASE", "PID"), *rows])]
     lines += ["", "not as it should be:", *(f"  {text}" for text in found["drift"])] if found["drift"] else ["", "everything is as it should be"]
+    lines += ["", "worth a look:", *(f"  {text}" for text in found["hints"])] if found["hints"] else []
     lines += ["", f"lock: {found['lock'] or 'nobody holds it'}", "releases on disk, the oldest first:"]
     lines += [f"  {line}" for line in _releases(found["releases"])]
     lines += ["history:", *(f"  {line}" for line in _events(found["history"]))]
