@@ -20,6 +20,7 @@ ABSENT, PRODUCTION = "absent", "production"
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)+\Z")
+SIGNALS = {"workerman": "USR1", "gunicorn": "HUP", "puma": "USR1"}  # of those runtimes that then load all of the code anew
 _NEVER = ("KILL", "STOP", "CONT", "CHLD")  # no program reloads by these
 _TIMES = {
     "debounce": (0.02, 60),
@@ -89,7 +90,7 @@ def _settings(told: Mapping[str, Any], wrong: List[str]) -> Settings:
         ignore=tuple(told["ignore"]),
         checks=_read_checks(told["checks"], wrong),
         build=_command("watch_build", told["build"], wrong),
-        reload=_reload(told["reload"], wrong),
+        reload=_reload(told["reload"] or SIGNALS.get(told["runtime"], RESTART), wrong),
         health_url=told["health_url"],
         user=told["user"],
         environment={str(name): str(value) for name, value in told["environment"].items()},

@@ -82,9 +82,16 @@ options:
     type: float
     default: 300
   reload:
-    description: V(restart), or the signal by which the program loads its code anew, such as V(USR1) or V(HUP).
+    description:
+      - V(restart), or the signal by which the program loads its code anew, such as V(USR1) or V(HUP). Default is that of O(runtime), V(HUP) for
+        gunicorn, V(USR1) for workerman and puma, and V(restart) for all others; Swoole and Hyperf keep what was loaded before their workers.
     type: str
-    default: restart
+    default: ''
+  runtime:
+    description: What the program is.
+    type: str
+    choices: [generic, hyperf, swoole, workerman, gunicorn, uvicorn, puma, node]
+    default: generic
   health_url:
     description: What must answer with less than 400 after a reload.
     type: str
@@ -195,7 +202,12 @@ if __name__ == "__main__":
             "check_timeout": {"type": "float", "default": 60},
             "build": {"type": "raw"},
             "build_timeout": {"type": "float", "default": 300},
-            "reload": {"type": "str", "default": "restart"},
+            "reload": {"type": "str", "default": ""},
+            "runtime": {
+                "type": "str",
+                "choices": ["generic", "hyperf", "swoole", "workerman", "gunicorn", "uvicorn", "puma", "node"],
+                "default": "generic",
+            },
             "health_url": {"type": "str", "default": ""},
             "start_timeout": {"type": "float", "default": 30},
             "poll": {"type": "float", "default": 0},

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pack, _watch_rules
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._watch import _checks, _commands, _eyes, _ignore, _quiet, _round, _settings, _tree
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runtimes, _variables
 
 from tools.bed import PYTHON, alive, wait_until
 
@@ -274,6 +275,14 @@ def test_what_is_told_is_read() -> None:
     assert (settings.reload, settings.build, settings.paths) == ("USR1", ("npm", "run", "a b"), ("/a",))
     assert settings.checks == (_checks.Check(("*.x",), ("lint", "{file}")),)
     assert _watch_rules.read(told(checks=[])).settings.checks == ()
+
+
+def test_without_a_word_on_it_the_reload_is_the_runtimes_own_where_that_loads_all_of_the_code() -> None:
+    assert _module()["runtime"]["choices"] == _variables.spec("release")["bluegreen_runtime"]["choices"]
+    for name, runtime in _runtimes.RUNTIMES.items():
+        assert _watch_rules.SIGNALS.get(name) in (None, runtime.defaults.get("reload_signal"))
+        assert _watch_rules.read(told(runtime=name)).settings.reload == _watch_rules.SIGNALS.get(name, "restart")
+    assert _watch_rules.read(told(runtime="gunicorn", reload="restart")).settings.reload == "restart"
 
 
 @pytest.mark.parametrize("kind", [{"environment_kind": "production"}])
