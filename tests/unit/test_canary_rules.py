@@ -122,6 +122,6 @@ def test_no_sentence_and_no_representation_repeats_a_secret() -> None:
     lines = told(judges=[bad, {"command": ["x", SECRET], "query": SECRET}])
     assert len(lines) == 5, lines
     assert SECRET not in "\n".join(lines)
-    good = canary(judges=[{**PROMETHEUS, "headers": {"Authorization": SECRET}}, {"command": ["x", SECRET]}])
+    good = canary(judges=[{**PROMETHEUS, "query": SECRET, "headers": {"Authorization": SECRET}}, {"command": ["x", SECRET]}])
     assert SECRET not in repr(good)
     assert SECRET not in "".join(judge.name for judge in good.judges)
