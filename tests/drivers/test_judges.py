@@ -178,7 +178,8 @@ def test_nobody_waits_for_a_judge_and_it_is_asked_again_after_a_while_and_in_the
     assert time.monotonic() - began < 5
     beds.wait_until(answered, 60, "the first opinion")
     assert [answered() for _ in range(3)] == [True] * 3
-    assert log.read_text() == "5 ", "it is not asked at each look"
+    assert [thread.name for thread in threading.enumerate() if thread.name == "judge"] == [], "it is not asked at each look"
+    assert log.read_text() == "5 "
     now[0] += 10
     beds.wait_until(lambda: answered() and log.read_text() == "5 5 ", 60, "the second one")
     panel.begin(20.5)
