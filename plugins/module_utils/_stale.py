@@ -88,7 +88,8 @@ def _unreadable(wish: Wish, place: str) -> str:
         if number >= _MOST:
             break
         if not _may_read(about, user.pw_uid, groups):
-            return f"has a file that {user.pw_name} may not read: {os.path.relpath(path, f'{place}/{release}')} ({_owner(about)} {stat.S_IMODE(about.st_mode):04o})"
+            name = os.path.relpath(path, f"{place}/{release}")
+            return f"has a file that {user.pw_name} may not read: {name} ({_owner(about)} {stat.S_IMODE(about.st_mode):04o})"
     return ""
 
 
