@@ -18,6 +18,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
     BalancerState,
     Event,
     Failure,
+    Goodbye,
     Hook,
     HostState,
     Member,
@@ -60,6 +61,7 @@ class Slot:
     fatal: bool = False  # supervisor gave up, rather than being asked to stop
     pid: int = field(default_factory=_pids.__next__)
     connections: dict[str, int] = field(default_factory=dict)
+    told: int = 0  # the process that was told to let its clients go
     old_start: bool = False  # it was put back with the start it had
 
     @property
@@ -478,9 +480,18 @@ class Fleet:
         if set(step.out_of) != set(here.wish.others):
             raise Broken(f"{step}: {set(here.wish.others) - set(step.out_of)} did not say that it is out")
 
+    def _goodbye(self, step: Step, here: Host) -> None:
+        self._must_be_out(step, here)
+        slot = self.slot(step.members[0])
+        if not slot.running and not self.watch.disturbed:
+            raise Broken(f"{step}: it is dead")
+        slot.told = slot.pid
+
     def _stop(self, step: Step, here: Host) -> None:
         self._must_be_out(step, here)
         slot = self.slot(step.members[0])
+        if here.wish.goodbye.is_said and slot.running and slot.told != slot.pid:
+            raise Broken(f"{step}: it was not told, and its clients are still there")
         if slot.running and any(slot.connections.values()):
             raise Broken(f"{step}: it has connections from {sorted(slot.connections)}")
         slot.running, slot.fatal, slot.healthy = None, False, False
@@ -621,6 +632,7 @@ def fleet(
     release: str = NEW,
     foreseen: bool = True,
     hooks: Sequence[Hook] = (),
+    goodbye: Goodbye = Goodbye(),  # noqa: B008  # it is frozen
 ) -> Fleet:
     """App hosts with their own nginx (``local``, or no ``balancers``), behind balancers of their own, or both.
 
@@ -641,6 +653,7 @@ def fleet(
             min_serving=need(name),
             balancers=(*balancers, *((name,) if local else ())),
             hooks=tuple(hooks),
+            goodbye=goodbye,
         )
         for name in apps
     ]

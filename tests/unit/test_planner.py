@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Step
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner, _runner
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -516,7 +516,8 @@ def worlds(draw: st.DrawFn) -> Fleet:
     hosts = [*balancers, *(there if local else ())]
     needs = {name: draw(st.integers(0, 2 if name in balancers else 1)) for name in hosts}
     out = {} if usual else {name: draw(st.sets(st.sampled_from(members), max_size=3)) for name in hosts if draw(st.booleans())}
-    found = fleet(there, balancers, local, needs, out, draw(serials), foreseen=draw(st.booleans()))
+    goodbye = Goodbye(signal="USR2") if draw(st.booleans()) else Goodbye()
+    found = fleet(there, balancers, local, needs, out, draw(serials), foreseen=draw(st.booleans()), goodbye=goodbye)
     found.chance = random.Random(draw(st.integers(0, 999)))
     found.sliced = draw(st.booleans())
     if not usual:
@@ -554,7 +555,7 @@ def faults(draw: st.DrawFn, there: Fleet) -> Faults:
 
 def bound(there: Fleet) -> int:
     """Steps that a run may take at most: each member once there, and once back, on each of its hosts."""
-    return sum(2 * 8 * (1 + len(there.balancers_of(member.id))) for member in there.members()) + len(there.hosts)
+    return sum(2 * 9 * (1 + len(there.balancers_of(member.id))) for member in there.members()) + len(there.hosts)
 
 
 def is_blocked(result: _runner.Result) -> bool:
@@ -593,9 +594,10 @@ def test_calls_are_bounded_by_members_and_balancers(there: Fleet, serial: tuple[
     members = list(there.members())
     assert there.looks == len(there.hosts)
     calls = there.calls - there.waits
+    rounds = 2 if any(wish.goodbye.is_said for wish in there.wishes) else 1  # and the goodbye is one more of each
     if not separate:
         assert calls <= len(there.hosts) + sum(there.hosts[wish.host].wish.min_serving > 0 for wish in there.wishes) * len(members)
-    assert calls <= (1 + len(separate)) * len(members) + 2 * len(separate) + len(there.hosts)
+    assert calls <= rounds * (1 + len(separate)) * len(members) + 2 * len(separate) + len(there.hosts)
 
 
 @many
@@ -674,10 +676,10 @@ def test_a_bad_release_never_stays_enabled_and_stops_the_spread(there: Fleet, se
         assert went_back <= same_host
 
 
-@pytest.mark.parametrize("guard", ["switch", "drain", "check", "stop"])
+@pytest.mark.parametrize("guard", ["switch", "goodbye", "drain", "check", "stop"])
 @pytest.mark.parametrize("balancers", [(), ("lb1",)])
 def test_the_simulation_itself_notices_a_step_left_out(guard: str, balancers: tuple[str, ...]) -> None:
-    there = fleet({"app1": two_slots(), "app2": two_slots()}, balancers, local=not balancers)
+    there = fleet({"app1": two_slots(), "app2": two_slots()}, balancers, local=not balancers, goodbye=Goodbye(signal="USR2"))
     walk = there.walk
     there.walk = lambda wished, steps: walk(wished, [step for step in steps if step.name != guard])  # type: ignore[method-assign]
     with pytest.raises(Broken):
