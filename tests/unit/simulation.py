@@ -34,6 +34,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import A
 T = TypeVar("T")
 
 OLD, NEW = "v1", "v2"
+VAIN = "vain"
 
 runs = 0  # how many were made, for the count
 _pids = itertools.count(1)
@@ -63,6 +64,7 @@ class Slot:
     connections: dict[str, int] = field(default_factory=dict)
     told: int = 0  # the process that was told to let its clients go
     old_start: bool = False  # it was put back with the start it had
+    unreloadable: str = ""  # why its process cannot take a release in place
 
     @property
     def answers(self) -> bool:
@@ -89,6 +91,7 @@ class Slot:
             listener="own" if process else "none",
             healthy=self.answers,
             expected=self.expected,
+            unreloadable=self.unreloadable or ("its start changed" if self.pending else ""),
         )
 
     def dies(self) -> None:
@@ -152,6 +155,7 @@ class Faults:
     lost. ``refusal``: (host, call): that call to the host cannot be done. ``dies``: (member, step): its process ends
     after so many steps. ``restless`` members end whenever they are enabled. ``person``: (balancer, member, step): after so
     many steps somebody takes the member out by hand, if that is allowed. ``cut_after``: the run is killed after so many steps.
+    ``vain`` members take no release in place, whatever they seem to.
     """
 
     bad: set[tuple[str, str]] = field(default_factory=set)
@@ -164,6 +168,7 @@ class Faults:
     restless: set[str] = field(default_factory=set)
     person: tuple[str, str, int] | None = None
     cut_after: int | None = None
+    vain: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -289,6 +294,9 @@ class Fleet:
             if self.watching:
                 self.done.append(step)
             self._mishap()
+            if who == VAIN:
+                events.append(Event(step.name, step.member, VAIN, 0.0, 0.0, why, here.wish.host))
+                return Answer(here.seen(), tuple(events))
             events.append(Event(step.name, step.member, "failed" if why else "ok", 0.0, 0.0, why, here.wish.host))
             if why:
                 self.watch.over = True
@@ -496,9 +504,10 @@ class Fleet:
             raise Broken(f"{step}: it has connections from {sorted(slot.connections)}")
         slot.running, slot.fatal, slot.healthy = None, False, False
 
-    def _point(self, step: Step, _here: Host) -> None:
+    def _point(self, step: Step, here: Host) -> None:
         slot = self.slot(step.members[0])
-        if slot.running:
+        in_place = here.wish.strategy == "reload" and slot.answers and not step.restore
+        if slot.running and not in_place and not self.watch.disturbed:
             raise Broken(f"{step}: it runs")
         if step.restore:
             slot.current, slot.old_start = step.release, True
@@ -515,6 +524,18 @@ class Fleet:
         slot.running, slot.healthy, slot.uptime, slot.pid = slot.current, False, 0.0, next(_pids)
         slot.connections.clear()
 
+    def _reload(self, step: Step, here: Host) -> tuple[str, str] | None:
+        """In place: it serves on, whatever comes of it."""
+        member, slot = step.members[0], self.slot(step.members[0])
+        if here.wish.strategy != "reload" or slot.unreloadable or slot.pending or step.restore or slot.current != step.release:
+            raise Broken(f"{step}: it cannot take it in place")
+        if slot.running is None or member in self.faults.vain:
+            for one in here.slots.values():
+                one.unreloadable = "it was tried"
+            return VAIN, "its answers show the old release"
+        slot.running, slot.healthy = step.release, self._is_good(member, step.release)
+        return None
+
     def _check(self, step: Step, here: Host) -> tuple[str, str] | None:
         member = step.members[0]
         slot = self.slot(member)
@@ -524,7 +545,7 @@ class Fleet:
                 slot.running, slot.fatal, slot.healthy = None, True, False
             return member, "not healthy"
         slot.healthy = True
-        if here.wish.others:
+        if here.wish.others or member in (here.pools.serving if here.pools else ()):
             slot.marks[step.release] = "good"
         return None
 
@@ -633,6 +654,7 @@ def fleet(
     foreseen: bool = True,
     hooks: Sequence[Hook] = (),
     goodbye: Goodbye = Goodbye(),  # noqa: B008  # it is frozen
+    strategy: str = "rolling",
 ) -> Fleet:
     """App hosts with their own nginx (``local``, or no ``balancers``), behind balancers of their own, or both.
 
@@ -654,6 +676,7 @@ def fleet(
             balancers=(*balancers, *((name,) if local else ())),
             hooks=tuple(hooks),
             goodbye=goodbye,
+            strategy=strategy,
         )
         for name in apps
     ]

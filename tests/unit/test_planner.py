@@ -489,6 +489,7 @@ slots = st.builds(
     healthy=st.sampled_from([True, True, False]),
     uptime=st.sampled_from([0.5, 1000.0]),
     fatal=st.booleans(),
+    unreloadable=st.sampled_from(["", "its environment changed"]),
 )
 serials = st.sampled_from([("1",), ("2",), ("50%",), ("1", "100%"), ("3",)])
 policies = st.sampled_from(["stop", "host", "fleet"])
@@ -518,6 +519,9 @@ def worlds(draw: st.DrawFn) -> Fleet:
     out = {} if usual else {name: draw(st.sets(st.sampled_from(members), max_size=3)) for name in hosts if draw(st.booleans())}
     goodbye = Goodbye(signal="USR2") if draw(st.booleans()) else Goodbye()
     found = fleet(there, balancers, local, needs, out, draw(serials), foreseen=draw(st.booleans()), goodbye=goodbye)
+    if draw(st.booleans()):
+        for host in found.hosts.values():
+            host.wish = replace(host.wish, strategy="reload")
     found.chance = random.Random(draw(st.integers(0, 999)))
     found.sliced = draw(st.booleans())
     if not usual:
@@ -543,6 +547,7 @@ def faults(draw: st.DrawFn, there: Fleet) -> Faults:
         late=draw(st.booleans()),
         refusal=draw(st.none() | st.tuples(hosts, calls)),
         dies=draw(st.none() | st.tuples(members, st.integers(1, 30))),
+        vain=draw(st.sets(members, max_size=2)),
         restless=draw(st.sets(members, max_size=1)),
         person=draw(st.none() | st.sampled_from(pairs).flatmap(lambda pair: st.tuples(st.just(pair[0]), st.just(pair[1].id), st.integers(1, 30)))),
     )
