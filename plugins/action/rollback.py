@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _hostvars, _owner, _remote, _rollback, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
@@ -56,7 +57,7 @@ class ActionModule(ActionBase):
         alone = {member for answer in known.values() for member in (answer["state"]["balancer"] or {}).get("maintenance", ())}
         if not seen:
             raise Lost("\n".join(map(str, answers.values())))
-        choice = _rollback.choose(seen, fleet.rollout.rollback_to, alone)
+        choice = _rollback.choose(seen, fleet.rollout.rollback_to, alone | _idle(fleet.wishes, known))
         self._say(fleet.service, choice, {hook.at for wish in mine.values() for hook in wish.hooks})
         fact = {
             "play": getattr(_hostvars.play(self), "_uuid", None),
@@ -95,3 +96,15 @@ class ActionModule(ActionBase):
 
         hosts.all(list(mine), begin)
         return {"release": fleet.release}
+
+
+def _idle(wishes: Sequence[Wish], known: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """The slots that wait for the next release, where one of each host serves: what they still run says nothing."""
+    balancers = {host: answer["state"]["balancer"] for host, answer in known.items() if answer["state"]["balancer"]}
+    return {
+        member.id
+        for wish in wishes
+        if wish.flips
+        for member in wish.members
+        if not any(member.id in balancers[name]["serving"] for name in wish.balancers if name in balancers)
+    }

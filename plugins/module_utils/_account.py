@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 from . import _fence, _files, _hold, _release, _syslog
 from ._model import Event, Failure, Refusal, Step, Wish
 
-ORDER = ("switch", "goodbye", "drain", "stop", "point", "start", "reload", "check", "enable")
+ORDER = ("switch", "goodbye", "drain", "stop", "point", "start", "reload", "check", "enable", "shift")
 Swaps = Dict[str, Dict[str, Any]]
 Done = List[Tuple[Step, Event]]
 
@@ -47,7 +47,7 @@ def after(swaps: Mapping[str, Mapping[str, Any]], done: Iterable[Tuple[Step, Eve
     """The entries after these steps; ``previous`` has each member's release before them. A step that does not come after all of an entry's begins a new one."""
     found: Swaps = {member: dict(entry) for member, entry in swaps.items()}
     for step, event in done:
-        if step.name not in ORDER or event.outcome == "waiting":
+        if step.name not in ORDER or event.outcome == "waiting" or (step.name == "shift" and step.weight != 100):
             continue
         for member in step.members:
             entry = found.get(member)
@@ -77,7 +77,7 @@ def lines(wish: Wish, done: Done, failure: Optional[Failure], swaps: Swaps, by: 
         failed = event.outcome == "failed"
         for member in step.members:
             in_place = "reload" in swaps.get(member, {}).get("steps", {})
-            if not failed and step.name != ("check" if wish.others or in_place else "enable"):
+            if not failed and step.name != ("check" if wish.others or in_place else "shift" if wish.flips else "enable"):
                 continue
             if not failed and (event.outcome != "ok" or not member.startswith(f"{wish.host}/")):
                 continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, HostState, Wish
 
 from ._plain import columns, span
 from ._result import Result, by_host, marks
@@ -68,8 +68,12 @@ def _row(
     where = "out" if not here else "serving" if len(here) == len(asked) else f"serving on {', '.join(here)} only"
     well = "" if seen.healthy else f", {'not healthy' if seen.running else seen.state}"
     state = f"lost (was {where})" if host in result.lost else f"{where}{well}"
-    lasted = "-" if out is None else span(out[1] - out[0]) if out[1] else "still"
+    lasted = "-" if out is None or wishes[host].flips else span(out[1] - out[0]) if out[1] else "still"
     return (host, slot, release, state, lasted, _outcome(member, result, wishes[host], noted))
+
+
+def _is_served(member: str, states: Mapping[str, HostState]) -> bool:
+    return any(member in found.balancer.serving for found in states.values() if found.balancer)
 
 
 def _outcome(member: str, result: Result, wish: Wish, noted: frozenset[str]) -> str:
@@ -82,6 +86,10 @@ def _outcome(member: str, result: Result, wish: Wish, noted: frozenset[str]) -> 
         return "put back"
     if member in noted:
         return "left alone"
+    if wish.flips and not _is_served(member, result.states):
+        return "replaced" if _is_served(member, result.began) else "idle"
     if seen.release != wish.release:
         return "not reached"
+    if wish.flips and not _is_served(member, result.began):
+        return "swapped"
     return "as it was" if before and before.pid == seen.pid and before.release == seen.release else "swapped"

@@ -46,13 +46,16 @@ def sides(world: World) -> Sides:
 
 
 def _newcomer(wish: Wish, world: World) -> Member:
-    """Who runs the release already, and serves; else who runs it; else who shares requests of a release that is none of ours now; else who is idle."""
+    """Nobody whom a person works on; who runs the release already and serves; else who runs it.
+
+    Else who shares requests with a release that is not wished any more, else who is idle.
+    """
 
     def rank(member: Member) -> tuple[bool, ...]:
         slot = world.slot(member)
         right = runs_as_wished(wish, slot) and slot.healthy
         serves = _serves(wish, member, world)
-        return (not (right and serves), not right, serves and not _enters(wish, member, world), serves)
+        return (world.is_left_alone(member.id), not (right and serves), not right, serves and not _enters(wish, member, world), serves)
 
     return min(wish.members, key=rank)  # of equals, the first one
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Member, Mixing
@@ -29,7 +29,7 @@ _LONGEST = 7 * 86400.0  # seconds
 class Flip:
     """What becomes of the slots that were replaced: they stay warm for ``keep`` seconds, and then stop with ``retire``."""
 
-    mixing: Mixing = Mixing()
+    mixing: Mixing = field(default_factory=Mixing)
     smoke: tuple[Health, ...] = ()
     keep: float = 0.0
     retire: bool = True
@@ -79,7 +79,7 @@ def _mixing(values: Mapping[str, Any], canary: Canary, problems: Problems) -> Mi
     )
     problems.unless(
         not (header or cookie) or _VALUE.match(value),
-        "bluegreen_preview: value is what testers must bring in the header or cookie, 1 to 128 of A-Z a-z 0-9 . _ ~ -; who knows it reaches the release before others.",
+        "bluegreen_preview: value is what testers must bring in the header or cookie; 1 to 128 of A-Z a-z 0-9 . _ ~ - are expected.",
     )
     problems.unless(not value or header or cookie, "bluegreen_preview has a value, and neither a header nor a cookie that brings it.")
     found = _LISTEN.match(listen)

@@ -134,7 +134,7 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
     elif step == "switch":
         if outcome != "unchanged" and lane.state in (*SERVING, "unknown"):
             lane.turn(at, "draining")
-    elif step == "enable":
+    elif step in ("enable", "shift"):
         lane.turn(at, "put back" if lane.back else "serving")
     elif step == "start":
         lane.starts += 1

@@ -32,6 +32,8 @@ _WHAT = {
     "check": "check listener and health",
     "vouch": "say that nothing of it is here",
     "enable": "switch the balancer back in",
+    "smoke": "ask it what the user wants to know of it",
+    "shift": "let the balancer give it requests",
     "before_release": "the user's command",
     "migrate": "the user's command, once in the fleet",
     "migrate_down": "the user's command, once in the fleet",
