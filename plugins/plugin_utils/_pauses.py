@@ -24,7 +24,7 @@ from ._plain import span
 from ._rounds import Batch
 from ._walk import Walk
 
-_LOOK = 1.0  # seconds between two looks
+_LOOK, _LONGEST = 1.0, 10.0  # seconds between two looks: a look costs every balancer a third of a second of a core, and a canary may last for days
 _TELL = 10.0  # seconds between two lines that say how it stands
 
 
@@ -80,6 +80,7 @@ class Pauses:
 
     def _wait(self, batch: Batch, look: Callable[..., Decision]) -> bool:
         opinions: Sequence[Opinion] = ()
+        began = time.monotonic()
         while True:
             self._walk.proceed()
             self._walk.look_again(batch.enter)
@@ -93,7 +94,7 @@ class Pauses:
                 self._terms.ears.obeyed(order)
             if isinstance(decision, Going):
                 self._tell(decision)
-                time.sleep(_LOOK)
+                time.sleep(pace(time.monotonic() - began))
                 continue
             return self._ended(batch, decision)
 
@@ -118,6 +119,11 @@ class Pauses:
         if self._told[0] != going.why or now - self._told[1] >= _TELL:
             self._told = (going.why, now)
             self._walk.tell(going.line)
+
+
+def pace(elapsed: float) -> float:
+    """Seconds until the next look at a step that has lasted so long."""
+    return min(max(_LOOK, elapsed / 30), _LONGEST)
 
 
 class _Warm:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._answers import Side
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _pauses
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary import Opinion
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._pause import Going, Next, Pause, Stop, Worse
@@ -100,6 +101,10 @@ def test_an_abort_ends_it_before_anything_else_is_looked_at() -> None:
     assert pause().look(answers(100, wrong=30), 1001.0, order("abort", reason="old prices")) == Stop(
         "the canary to go on", "anna@desk (pid 1) ended it: old prices"
     )
+
+
+def test_a_step_that_lasts_is_looked_at_less_often() -> None:
+    assert [_pauses.pace(seconds) for seconds in (0, 30, 60, 300, 86_400)] == [1, 1, 2, 10, 10]
 
 
 def test_a_judge_that_finds_it_worse_ends_it_at_once() -> None:
