@@ -225,8 +225,12 @@ def test_a_directory_that_is_taken_away_and_comes_back_is_watched_again(edited: 
     (edited.code / "part").mkdir()
     (edited.code / "part" / "a.txt").write_text("two")
     edited.says("loaded: part/a.txt; ", times=2)
+    shutil.rmtree(edited.code / "part")
+    (edited.code / "part").mkdir()  # at once: the same name, another directory
     (edited.code / "part" / "a.txt").write_text("three")
     edited.says("loaded: part/a.txt; ", times=3)
+    (edited.code / "part" / "a.txt").write_text("four")
+    edited.says("loaded: part/a.txt; ", times=4)
 
     edited.code.rename(edited.path / "away")
     edited.code.mkdir()
