@@ -24,7 +24,7 @@ from ._plain import span
 from ._rounds import Batch
 from ._walk import Walk
 
-_LOOK, _LONGEST = 1.0, 10.0  # seconds between two looks: a look costs every balancer a third of a second of a core, and a canary may last for days
+_LOOK, _LONGEST = 1.0, 5.0  # seconds between two looks: a look costs every balancer a third of a second of a core, and a canary may last for days
 _TELL = 10.0  # seconds between two lines that say how it stands
 
 

@@ -104,7 +104,7 @@ def test_an_abort_ends_it_before_anything_else_is_looked_at() -> None:
 
 
 def test_a_step_that_lasts_is_looked_at_less_often() -> None:
-    assert [_pauses.pace(seconds) for seconds in (0, 30, 60, 300, 86_400)] == [1, 1, 2, 10, 10]
+    assert [_pauses.pace(seconds) for seconds in (0, 30, 60, 150, 86_400)] == [1, 1, 2, 5, 5]
 
 
 def test_a_judge_that_finds_it_worse_ends_it_at_once() -> None:
