@@ -28,10 +28,11 @@ def read(values: Mapping[str, Any], problems: Problems) -> Goodbye:
         not signal or signal in _SIGNALS,
         f"bluegreen_drain_signal is {show(signal)}; one of {', '.join(_SIGNALS)} is expected, which end no application that handles them.",
     )
-    problems.unless(
-        not signal or signal != values["stop_signal"],
-        f"bluegreen_drain_signal is {signal}, which is bluegreen_stop_signal; another is expected, because this one stops the program.",
-    )
+    for name, what in (("stop_signal", "stops the program"), ("reload_signal", "lets it load its code anew")):
+        problems.unless(
+            not signal or signal != values.get(name),
+            f"bluegreen_drain_signal is {signal}, which is bluegreen_{name}; another is expected, because this one {what}.",
+        )
     _check_path(path, problems)
     check_headers("bluegreen_drain_headers", values["drain_headers"], problems)
     usable = True

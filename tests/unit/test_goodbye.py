@@ -107,6 +107,7 @@ def test_the_goodbye_arrives_with_its_times() -> None:
         ({"drain_signal": "KILL"}, "bluegreen_drain_signal is 'KILL'; one of HUP, USR1, USR2, WINCH, TTIN, TTOU, URG is expected"),
         ({"drain_signal": "SIGUSR2"}, "bluegreen_drain_signal is 'SIGUSR2'; one of HUP, USR1"),
         ({"drain_signal": "USR2", "stop_signal": "USR2"}, "bluegreen_drain_signal is USR2, which is bluegreen_stop_signal"),
+        ({"drain_signal": "USR1", "runtime": "swoole"}, "bluegreen_drain_signal is USR1, which is bluegreen_reload_signal"),
         ({"drain_url": "http://shop/drain"}, "bluegreen_drain_url is 'http://shop/drain'; a path such as /drain is expected"),
         ({"drain_url": "/drain now"}, "bluegreen_drain_url is '/drain now'; a path without blanks"),
         ({"drain_url": "/drain#now"}, "bluegreen_drain_url is '/drain#now'; a path without blanks and #"),
