@@ -6,7 +6,8 @@
 
 ``STOP``: ``graceful`` (the default: no new connection, what is under way is finished) or ``abrupt`` (gone with the signal).
 ``FAULT``: ``<release>/<slot>=crash`` ends that release in that slot with words on stderr, ``=ill`` makes it answer everything
-but its health check, so that nobody but the check keeps clients from it.
+but its health check, so that nobody but the check keeps clients from it, ``=errors`` answers one of ten requests with 500.
+Without a slot it is so in both.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import signal
 import socket
 import sys
@@ -21,7 +23,7 @@ import time
 
 SLOT, RELEASE = os.environ["BLUEGREEN_SLOT"], os.environ["BLUEGREEN_RELEASE"]
 _where, _, _what = os.environ.get("FAULT", "").partition("=")
-FAULT = _what if _where == f"{RELEASE}/{SLOT}" else ""
+FAULT = _what if _where in (RELEASE, f"{RELEASE}/{SLOT}") else ""
 ABRUPT = os.environ.get("STOP") == "abrupt"
 TICK = 0.1  # seconds
 GRACE = 20.0  # seconds for what is under way
@@ -71,6 +73,8 @@ class App:
         if path == "/slow":
             await asyncio.sleep(seconds(query))
         status = "503 Service Unavailable" if path == "/health" and FAULT == "ill" else "200 OK"
+        if FAULT == "errors" and path == "/" and random.random() < 0.1:
+            status = "500 Internal Server Error"
         body = who(received)
         close = "Connection: close\r\n" if self.stopping.is_set() else ""
         writer.write(f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n{close}\r\n".encode() + body)
