@@ -17,7 +17,7 @@ from typing import Dict, Iterator, Optional, Tuple
 
 from . import _files, _health, _processes, _program, _sockets
 from ._model import Member, Refusal, SlotState, Wish
-from ._probe import _answer
+from ._probe._answer import release as named
 from ._release import SlotPlace
 
 Identities = Tuple[Tuple[int, int], ...]  # pid and start of each
@@ -119,7 +119,7 @@ def shown(wish: Wish, member: Member) -> str:
         _status, headers, body = _health.fetch(connection, wish.reload.path, health.request_headers, health.timeout)
     except (OSError, http.client.HTTPException):
         return ""
-    return _answer.release(wish.reload.shown, headers, body.encode())
+    return named(wish.reload.shown, headers, body.encode())
 
 
 def place_of(wish: Wish) -> str:
