@@ -65,6 +65,7 @@ def check(wish: Wish, role: str, dry: bool, asked: Sequence[_config_checks.Check
     if role == "release" and wish.members and os.path.isdir(_first_there(releases)) and not os.path.isdir(releases):
         absent.append(f"{releases} is not there.")
     if role == "release":
+        findings += _no_room_for_two(wish)
         findings += _hooks.unusable(wish)
         findings += _workers.unfit(wish)
     _check_writable(_folders(wish, role), findings)
@@ -203,6 +204,21 @@ def _first_there(path: str) -> str:
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
+
+
+def _no_room_for_two(wish: Wish) -> List[str]:
+    """Whether this host can run both releases at the same time, where that is the way."""
+    if not wish.flips or not wish.members or wish.rollback:
+        return []
+    try:
+        client = _supervisor.connect(wish.supervisor)
+        used = {
+            member.slot: sum(map(_reserves.resident, _processes.tree(client.process(_program.program_name(wish.service, member.slot)).pid)))
+            for member in wish.members
+        }
+    except Refusal:  # which is told elsewhere
+        return []
+    return _reserves.two_instances(_reserves.available(), used)
 
 
 def _check_space(wish: Wish, findings: List[str]) -> None:

@@ -45,6 +45,18 @@ def memory(free: int, used: Mapping[str, int]) -> List[str]:
     ]
 
 
+def two_instances(free: int, used: Mapping[str, int]) -> List[str]:
+    """Where both releases run side by side: what the biggest one uses must be free for another, with what the other slot gives back."""
+    need = max(used.values(), default=0)
+    if not free or free + min(used.values(), default=0) >= need:
+        return []
+    slot = max(used, key=lambda name: used[name])
+    return [
+        f"memory: {free >> 20} MB are available, and the processes of {slot} use {need >> 20} MB; the new release runs beside them. "
+        "Make room, or use the strategy rolling, which stops the old instance first."
+    ]
+
+
 def program_files(limit: int, connections: int) -> List[str]:
     """The limit of open files that supervisord hands on, against the connections that one worker of nginx may bring."""
     need = connections or _PROGRAM_FILES

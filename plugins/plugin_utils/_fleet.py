@@ -98,6 +98,7 @@ def of(action: ActionBase, task_vars: Mapping[str, Any]) -> Fleet:
     if not swapped:
         raise Refusal(f"none of the play's hosts runs the service; it runs on {', '.join(shape.hosts)}.")
     _refuse_differences(swapped, shape)
+    _refuse_part_of_canary(swapped, outside)
     wrong = _moments.misplaced(swapped, task_vars["hostvars"])
     if wrong:
         raise Refusal("\n".join(wrong))
@@ -149,6 +150,15 @@ def _refuse_unreachable(gone: Mapping[str, str], shape: Topology, allowed: int, 
             raise Refusal(f"{words}\n{host} is a balancer: no member that it may still serve can be stopped. {_GONE}")
         if host == shape.keeper:
             raise Refusal(f"{words}\n{host} keeps the service's lock, as the first of its hosts. {_GONE}")
+
+
+def _refuse_part_of_canary(wishes: list[Wish], outside: list[Wish]) -> None:
+    """A canary's weights are shares of all requests: with some of the hosts, few members would get them."""
+    if wishes[0].strategy == "canary" and outside and not wishes[0].rollback:
+        raise Refusal(
+            f"bluegreen_strategy is canary, and --limit leaves {', '.join(wish.host for wish in outside)} out: its weights are shares of all requests, "
+            "so all hosts are needed. Run it without --limit, or with another strategy."
+        )
 
 
 def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:

@@ -20,6 +20,13 @@ def test_less_memory_than_the_biggest_slot_uses_is_worth_a_warning() -> None:
     assert told.startswith("memory: 512 MB are available, and the processes of blue use 1024 MB.")
 
 
+def test_two_releases_side_by_side_need_room_for_both() -> None:
+    assert _reserves.two_instances(2 * GB, {"blue": GB, "green": 0}) == _reserves.two_instances(0, {"blue": GB}) == _reserves.two_instances(1, {}) == []
+    assert _reserves.two_instances(GB // 2, {"blue": GB, "green": GB}) == [], "the idle one's memory is given back first"
+    (told,) = _reserves.two_instances(GB // 2, {"blue": GB, "green": 0})
+    assert told.startswith("memory: 512 MB are available, and the processes of blue use 1024 MB; the new release runs beside them.")
+
+
 def test_a_program_should_be_allowed_as_many_files_as_one_worker_brings_connections() -> None:
     assert _reserves.program_files(1024, 768) == _reserves.program_files(0, 768) == _reserves.program_files(1024, 0) == []
     (told,) = _reserves.program_files(1024, 4096)
