@@ -48,7 +48,7 @@ def read(values: Mapping[str, Any], canary: Canary, members: Sequence[Member], n
 
 
 def _check_slots(strategy: str, members: Sequence[Member], need: int, problems: Problems) -> None:
-    """Two slots a host, one of which is idle."""
+    """Two slots a host, one of which is idle. Whether one of them is a backup does not matter: they take turns."""
     slots: dict[str, list[Member]] = {}
     for member in members:
         slots.setdefault(member.host, []).append(member)
@@ -58,11 +58,6 @@ def _check_slots(strategy: str, members: Sequence[Member], need: int, problems: 
             len(own) == 2,
             f"bluegreen_strategy is {strategy} and {host} has {len(own)} slot{'s' if len(own) != 1 else ''} ({names}); "
             "two are expected, one that serves and an idle one that takes over: set bluegreen_slots, or use the strategy rolling.",
-        )
-        standby = ", ".join(member.slot for member in own if member.backup)
-        problems.unless(
-            not standby,
-            f"bluegreen_strategy is {strategy}, and the slot {standby} of {host} is a backup; both take turns there: take backup out of bluegreen_slots.",
         )
     problems.unless(
         need <= len(slots) or not slots,
