@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _processes, _stage
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _processes, _retention, _stage
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Program, Wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
+from tests.conftest import Counts
 from tests.drivers.conftest import next_service
 from tests.drivers.shop import APPS, Asking, InProcess, Load, Shop, altered, make_wish, new_ports, words
 from tools.bed import PYTHON, Bed, wait_until
@@ -97,16 +98,30 @@ def test_gunicorn_takes_a_release_in_place_under_load_and_goes_back_in_place(bed
 
     again = shop.swap("v2")
     assert again.ok and not again.changed and not again.events
-    the_note_of_another_process_says_nothing(Path(_processes.reloaded_note(f"{shop.wish.root}/blue")), before["blue"])
+    the_note_tells_of_its_process_alone(shop)
 
-    back = shop.rolled_back("v1")
+    assert shop.swap("v3").ok
+    assert "v1" in _retention._needed(replace(shop.wish, release="v3"), shop.client, []), "it is the processes' working directory"
+
+    back = shop.rolled_back("v2")
     assert back.ok and shop.steps(back, "blue") == ["point", "reload", "check"]
-    assert shop.pids() == before and shop.releases() == {"blue": "v1", "green": "v1"} and shop.ask().release == "v1"
+    assert shop.pids() == before and shop.releases() == {"blue": "v2", "green": "v2"} and shop.ask().release == "v2"
 
 
-def the_note_of_another_process_says_nothing(note: Path, pid: int) -> None:
+def worth_a_look(shop: Shop, slot: str = "blue") -> list[str]:
+    found: list[str] = _info.look(shop.wish, keeps_lease=False)["hints"][slot]
+    return found
+
+
+def the_note_tells_of_its_process_alone(shop: Shop) -> None:
+    note, pid = Path(_processes.reloaded_note(f"{shop.wish.root}/blue")), shop.pid("blue")
     text = note.read_text()
     about = json.loads(text)
+    assert worth_a_look(shop) == []
+    note.write_text(json.dumps({**about, "since": about["since"] + 100_000_000, "release": "v1"}))
+    answers, worker = worth_a_look(shop)
+    assert answers == "answers as release v2 (header: X-Release), and was to run v1"
+    assert worker.startswith("has a worker from before its reload, which may answer with the old release: pid ")
     for wrong in (json.dumps({**about, "pid": about["pid"] + 1}), json.dumps({**about, "start": about["start"] + 1}), "{torn", "[]"):
         note.write_text(wrong)
         assert _processes.running_release(pid, str(note.parent)) == "v1"
@@ -161,6 +176,21 @@ def test_a_release_that_is_ill_after_a_reload_is_swapped_for_the_one_before(bed:
     assert shop.state("v2").slots["green"].current == "v1"
 
 
+@pytest.mark.full
+def test_ten_releases_in_place_under_load_lose_no_request(bed: Bed, made: list[Shop], counts: Counts) -> None:
+    shop = gunicorn(bed, made).released("v0")
+    before, seconds = shop.pids(), []
+    with Load(shop.port, clients=6) as load:
+        wait_until(lambda: load.total > 20, what="the load")
+        for number in range(1, 11):
+            done = shop.swap(f"v{number}")
+            assert done.ok, words(done, shop)
+            seconds += [sum(event.seconds for event in done.events if event.member == shop.id(slot)) for slot in ("blue", "green")]
+    assert load.failed == [] and shop.pids() == before
+    counts.add("requests during ten releases in place, none failed", load.total)
+    counts.add("seconds that the slowest of twenty members took", round(max(seconds), 2))
+
+
 @pytest.mark.parametrize("opcache", ["0", "1"])
 def test_php_takes_a_release_in_place(bed: Bed, made: list[Shop], opcache: str) -> None:
     shop = php(bed, made, ("php", "-d", f"opcache.enable_cli={opcache}", "server.php")).released("v1")
@@ -172,6 +202,7 @@ def test_php_takes_a_release_in_place(bed: Bed, made: list[Shop], opcache: str) 
     assert done.ok, words(done, shop)
     assert load.failed == []
     assert shop.steps(done, "blue") == ["point", "reload", "check"] and shop.pids() == before
+    assert ["opcache.enable_cli is on" in text for text in worth_a_look(shop)] == [True] * int(opcache)
 
 
 def test_php_that_opcache_keeps_old_is_seen_and_swapped(bed: Bed, made: list[Shop]) -> None:

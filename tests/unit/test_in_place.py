@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _lanes
 
 from tests.unit.simulation import NEW, OLD, Faults, Slot, fleet, two_slots
 from tests.unit.test_planner import everyone_serves, names, releases, run
@@ -57,3 +58,12 @@ def test_a_release_that_is_ill_in_place_goes_back_by_a_swap_and_no_other_member_
     assert not run(there).ok
     assert names(there, "app1/green") == [*IN_PLACE, "switch", "drain", "stop", "point", "start", "check", "enable"]
     assert releases(there) == {"app1/blue": OLD, "app1/green": OLD} and everyone_serves(there)
+
+
+def test_the_report_shows_that_it_served_all_the_time() -> None:
+    steps = [("point", 11.0, 0.1, "ok"), ("reload", 11.1, 2.0, "ok"), ("check", 13.1, 0.3, "ok")]
+    events = [{"members": ["app1/blue"], "step": step, "start": start, "seconds": took, "outcome": outcome} for step, start, took, outcome in steps]
+    seen = {"release": OLD, "pid": 7, "serving": True, "maintenance": ""}
+    lane = _lanes.lanes(["app1/blue"], NEW, 10.0, 20.0, {"app1/blue": seen}, {"app1/blue": {**seen, "release": NEW}}, events, {}, {})["app1/blue"]
+    assert [(span["state"], span["start"], span["release"]) for span in _lanes.spans(lane)] == [("serving", 10.0, OLD), ("serving", 13.1, NEW)]
+    assert _lanes.result(lane, True) == "released" and _lanes.out(lane) == 0.0
