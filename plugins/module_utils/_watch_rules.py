@@ -19,6 +19,7 @@ from ._watch._settings import RESTART, Settings
 ABSENT, PRODUCTION = "absent", "production"
 _PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*(:[A-Za-z0-9_.-]+)?\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
+_HOME = re.compile(r"[A-Za-z0-9/._-]+\Z")  # it stands in supervisor's file
 _VERSION = re.compile(r"[0-9]+(\.[0-9]+)+\Z")
 SIGNALS = {"workerman": "USR1", "gunicorn": "HUP", "puma": "USR1"}  # of those runtimes that then load all of the code anew
 _NEVER = ("KILL", "STOP", "CONT", "CHLD")  # no program reloads by these
@@ -59,8 +60,8 @@ def read(told: Mapping[str, Any]) -> Wanted:
         wrong.append(f"watch_program is {told['program']!r}; the name of a program of supervisor's is expected, such as shop, or web:shop for one of a group.")
     if not _NAME.match(name):
         wrong.append(f"watch_name is {name!r}; letters, digits and . _ - are expected.")
-    if not _is_place(home):
-        wrong.append(f"watch_home is {home!r}; the absolute path of a directory of its own is expected, such as /opt/shop-watch.")
+    if not _is_place(home) or not _HOME.match(home):
+        wrong.append(f"watch_home is {home!r}; the absolute path of a directory of its own is expected, of letters, digits and . _ -, such as /opt/shop-watch.")
     settings = _settings(told, [] if absent else wrong)
     if not _VERSION.match(told["watchfiles_version"]):
         wrong.append(f"watch_watchfiles_version is {told['watchfiles_version']!r}; a version is expected, such as 1.3.0.")

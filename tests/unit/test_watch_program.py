@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pack, _watch_rules
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._watch import _checks, _commands, _eyes, _ignore, _quiet, _round, _settings, _tree
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._watch import _checks, _commands, _eyes, _ignore, _main, _quiet, _round, _settings, _tree
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runtimes, _variables
 
 from tools.bed import PYTHON, alive, wait_until
@@ -173,6 +173,25 @@ def test_it_is_seen_cheaply_that_a_watched_path_came_went_or_is_another(tmp_path
     assert now_and_then(file.unlink)
 
 
+class Deaf(_eyes.Eyes):
+    """Eyes that are never told of anything."""
+
+    def follow(self, folders: dict[str, Any]) -> bool:
+        return False
+
+    def wait(self) -> set[str] | None:
+        return set()
+
+
+def test_a_change_of_which_no_event_tells_is_seen_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(_main, "_SURE", 0.0)
+    settings = _settings.Settings(program="shop", paths=(str(tmp_path),), debounce=0.0, debounce_max=0.0)
+    watch = _main.Watch(settings, Deaf(0, None, print), lambda order: {"problem": "no supervisor here"})
+    (tmp_path / "a.txt").write_text("one")
+
+    wait_until(lambda: watch.turn() or "a.txt" in capsys.readouterr().out, 30)
+
+
 def test_checks_are_for_the_files_that_they_fit_one_by_one_or_together() -> None:
     checks = (_checks.Check(("*.php",), ("php", "-l", "{file}")), _checks.Check(("*.py", "wsgi"), ("python3", "check", "{files}")))
 
@@ -300,6 +319,7 @@ def test_it_is_refused_in_production_where_only_taking_it_away_goes(kind: dict[s
         ({"name": "../x"}, "watch_name is '../x'"),
         ({"home": "opt/x"}, "watch_home is 'opt/x'"),
         ({"home": "/"}, "watch_home is '/'"),
+        ({"home": "/opt/a b;c"}, "watch_home is '/opt/a b;c'"),
         ({"paths": []}, "watch_paths is empty"),
         ({"paths": ["code", "/a/../b", "/"]}, "watch_paths has 'code'"),
         ({"debounce": 0.0}, "watch_debounce is 0; seconds from 0.02 to 60"),

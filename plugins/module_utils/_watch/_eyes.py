@@ -53,7 +53,10 @@ class Eyes:
             time.sleep(2 * _STEP / 1000)
             return set()
         try:
-            return {path for _change, path in next(self._events)}
+            touched = {path for _change, path in next(self._events)}
+            for path in touched & self._watched.keys():  # it went, or came back, perhaps even under the number that it had: nobody watches it now
+                self._watched[path] = None
+            return touched
         except StopIteration:  # a signal that was not for us
             self.close()
         except (OSError, RuntimeError) as error:

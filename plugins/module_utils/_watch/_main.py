@@ -22,6 +22,7 @@ from ._quiet import Quiet
 from ._round import Rounds, plain
 
 _GLANCE = 0.5  # seconds between glances at the watched paths themselves, whose coming and going nothing tells
+_SURE = 30.0  # seconds after which it looks without having been told: events may be lost, and of a linked file elsewhere there are none
 _SETTLING = 5  # looks after which directories that come and go all the time are taken as they are
 
 
@@ -47,7 +48,8 @@ class Watch:
         for _ in range(_SETTLING):
             began = time.monotonic()
             before = _tree.look(self._settings.paths, self._ignore, before)
-            self._eyes.slow = time.monotonic() - began
+            self._looked = time.monotonic()
+            self._eyes.slow = self._looked - began
             if not self._eyes.follow(before.folders):
                 break
         assert before is not None  # there was one look at least
@@ -65,7 +67,7 @@ class Watch:
     def turn(self) -> None:
         """Wait a moment, and do a round if it is time."""
         touched, now = self._eyes.wait(), time.monotonic()
-        if touched is None:
+        if touched is None or now - self._looked > max(_SURE, 100 * self._eyes.slow):
             last, self._seen = self._seen, self.look(self._seen)
             if _tree.changes(last, self._seen):
                 self._quiet.note(now)

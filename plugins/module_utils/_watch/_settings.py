@@ -51,5 +51,5 @@ def loads(text: str) -> Settings:
     told: Dict[str, Any] = json.loads(text)
     checks = tuple(Check(tuple(check["match"]), tuple(check["command"])) for check in told.pop("checks"))
     supervisor = Supervisor(**told.pop("supervisor"))
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
+    plain: Any = {name: tuple(value) if isinstance(value, list) else value for name, value in told.items()}
     return Settings(checks=checks, supervisor=supervisor, **plain)
