@@ -127,7 +127,7 @@ def _missing(enter: Iterable[str], leave: Iterable[str], weight: float, balancer
     serving, wish = world.serving(balancer), world.wishes[balancer]
     behind = (serving - frozenset(leave)) | frozenset(enter)
     needed = [behind] if weight == ALL else [behind, frozenset(enter), serving - frozenset(enter)]
-    stale = weight != ALL and world.weights(balancer) != wish.mixing.weights
+    stale = weight != ALL and bool(wish.mixing.weights) and world.weights(balancer) != wish.mixing.weights
     for pool in dict.fromkeys(needed):
         if stale or not world.has_pool(balancer, pool):
             yield tuple(sorted(pool))

@@ -106,7 +106,10 @@ class FlipBack:
         return [member for member in members if member in failed]
 
     def recover(self, _members: Sequence[str]) -> None:
-        """Whoever served when the run began serves again; whoever should have taken over runs what it ran before, or nothing."""
+        """Whoever served when the run began serves again; whoever should have taken over runs what it ran before, or nothing.
+
+        A slot that a lost balancer may still serve is left as it is.
+        """
         walk = self._walk
         found = _flip.sides(walk.before)
         began = time.monotonic()
@@ -116,10 +119,13 @@ class FlipBack:
             if walk.round(part, mending=True):
                 return
             walk.tell(f"back on {', '.join(part)} in {time.monotonic() - began:.2f} s")
-        aside = [(wish, member) for wish, member in found.new if wish.host in walk.world and member.id in walk.worked_on]
+        aside = [(wish, member) for wish, member in found.new if member.id in walk.worked_on and self._can_be_touched(wish)]
         batch = _planner.make([_flip.as_it_had(wish, member, walk.before) for wish, member in aside], walk.world)
         if any(walk.round(steps, mending=True) for steps in batch.rounds):
             return
         for _wish, member in aside:
             walk.result.returned.append(member.id)
             walk.tell(Returned(member.id))
+
+    def _can_be_touched(self, wish: Wish) -> bool:
+        return wish.host in self._walk.world and all(name in self._walk.world for name in wish.balancers)
