@@ -102,7 +102,7 @@ def _plain(text: str, names: dict[str, str]) -> str:
 
 def _as_text(short: str, description: list[str], options: dict[str, Any], source: str) -> str:
     spec = {"argument_specs": {"main": {"short_description": short, "description": description, "options": options}}}
-    text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=140, allow_unicode=True)
+    text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=125, allow_unicode=True)
     return f"---\n# Made from {source} by tools/variables.py (make docs).\n{text}"
 
 
