@@ -238,6 +238,17 @@ def test_pythons_check_finds_what_python_would_and_leaves_nothing(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(texts)
 
 
+def test_php_itself_finds_a_mistake_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.php").write_text("<?php\nfunction cart() {\n    return [;\n}\n")
+    (tmp_path / "b.php").write_text("<?php\necho 1;\n")
+    due = _checks.due([f"{tmp_path}/a.php", f"{tmp_path}/b.php"], _checks.DEFAULT)
+
+    ran = _commands.run([one.command for one in due], str(tmp_path), os.environ, 60)
+
+    assert [one.ok for one in ran] == [False, True]
+    assert _checks.problem(ran[0].output, due[0].files).startswith(f"{tmp_path}/a.php:3: syntax error, unexpected token")
+
+
 def test_commands_answer_in_their_order() -> None:
     ran = _commands.run([("sh", "-c", "sleep 0.2; echo one; exit 3"), ("no-such-command",), ("sh", "-c", "echo last")], "/", os.environ, 60)
 
