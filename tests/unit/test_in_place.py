@@ -67,3 +67,12 @@ def test_the_report_shows_that_it_served_all_the_time() -> None:
     lane = _lanes.lanes(["app1/blue"], NEW, 10.0, 20.0, {"app1/blue": seen}, {"app1/blue": {**seen, "release": NEW}}, events, {}, {})["app1/blue"]
     assert [(span["state"], span["start"], span["release"]) for span in _lanes.spans(lane)] == [("serving", 10.0, OLD), ("serving", 13.1, NEW)]
     assert _lanes.result(lane, True) == "released" and _lanes.out(lane) == 0.0
+
+
+def test_members_that_go_back_because_another_one_failed_are_swapped() -> None:
+    """They are healthy on the new release and could go back in place, untested; out of the balancers first, a swap is what is known."""
+    there = fleet({"app1": two_slots(), "app2": two_slots()}, strategy="reload")
+    there.faults = Faults(bad={("app2/green", NEW)})
+    assert not run(there, on_failure="fleet").ok
+    assert set(releases(there).values()) == {OLD} and everyone_serves(there)
+    assert names(there, "app1/blue") == [*IN_PLACE, "switch", "drain", "stop", "point", "start", "check", "enable"]
