@@ -71,12 +71,19 @@ class Pauses:
 
     def after(self, batch: Batch) -> bool:
         """Wait for as long as the step lasts; whether it ended badly: it has been noted then."""
+        self._tell_spread(batch)
         step = next((one for one in self._terms.canary.steps if one.percent == batch.weight), None)
         if step:
             if self._terms.judges:
                 self._terms.judges.begin(step.percent)
             return self._wait(batch, Pause(step, self._terms.canary, time.monotonic()).look)
         return batch.weight == _flip.ALL and self._terms.keep_old > 0 and self._wait(batch, _Warm(self._terms.keep_old).look)
+
+    def _tell_spread(self, batch: Batch) -> None:
+        """How far apart the balancers' switches of all requests were."""
+        if batch.weight == _flip.ALL and len(batch.enter) > 1:
+            ends = [event.start + event.seconds for event in self._walk.result.events if event.step == "shift"][-len(batch.enter) :]
+            self._walk.tell(f"{len(ends)} balancers switched within {max(ends) - min(ends):.2f} s")
 
     def _wait(self, batch: Batch, look: Callable[..., Decision]) -> bool:
         opinions: Sequence[Opinion] = ()

@@ -207,6 +207,7 @@ def test_all_balancers_move_together_and_all_go_back_when_one_cannot(fleet_of: M
     assert done.ok and done.reloads == 0 and workers(fleet) == loaded
     after = {name: shop.serving() for name, shop in fleet.balancers.items()}
     assert after["lb1"] == after["lb2"] and not after["lb1"] & before["lb1"] and len(after["lb1"]) == 2
+    assert any(isinstance(line, str) and line.startswith("2 balancers switched within ") for line in fleet.told)
     flips = [event for event in done.events if event.step == "shift" and event.detail.startswith("serving ")]
     assert {event.host for event in flips} == {"lb1", "lb2"}
 
@@ -298,3 +299,17 @@ def test_a_person_may_end_a_canary_or_send_all_requests_to_it_at_once(canary: Sh
     done, load = judged(canary, "v2", hand, promote)
     assert done.ok and promote.done and load.failed == [] and canary.ask().body["release"] == "v2"
     assert "50 % of the requests" not in [event.detail for event in done.events]
+
+
+def test_while_the_old_release_stays_warm_a_person_sends_all_requests_back_in_one_switch(shop: Shop) -> None:
+    shop.released()
+    (first,) = shop.serving()
+    old = shop.pid(first)
+    abort = Person(Order(1, "abort", {"user": "ada", "controller": "laptop", "pid": 7}, 1.0, reason="customers complain"), after=1)
+    shop.stage("v2")
+    terms = _pauses.Terms(keep_old=300.0, ears=abort)
+    with Load(shop.port) as load:
+        done = _runner.swap([replace(shop.wish, release="v2")], _in_process(shop), shop.told.append, _runner.Policy(terms=terms))
+    assert not done.ok and "customers complain" in words(done, shop)
+    assert load.failed == [] and shop.serving() == {first} and shop.pid(first) == old and shop.ask().body["release"] == "v1"
+    assert [pid for slot, pid in shop.pids().items() if slot != first] == [0]
