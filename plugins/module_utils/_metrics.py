@@ -121,7 +121,8 @@ def _served(wish: Wish, known: Known, now: float) -> Iterable[Row]:
         labels = {"member": member.id, "slot": member.slot, "balancer": wish.host}
         serving, mark = member.id in state["serving"], state["maintenance"].get(member.id)
         yield "bluegreen_member_serving", labels, int(serving)
-        yield "bluegreen_member_drained_timestamp_seconds", labels, 0 if serving else _out_since(known, member.id, now)
+        idle = wish.flips and any(other.host == member.host and other.id in state["serving"] for other in wish.pool)
+        yield "bluegreen_member_drained_timestamp_seconds", labels, 0 if serving or idle else _out_since(known, member.id, now)
         yield "bluegreen_member_maintenance_timestamp_seconds", labels, float(mark["since"]) if mark else 0
 
 

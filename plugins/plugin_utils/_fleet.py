@@ -173,6 +173,10 @@ def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:
                 f"{wishes[0].host} shall run release {wishes[0].release} of {wishes[0].service}, {wish.host} release {wish.release} of {wish.service}: "
                 "one run is for one release of one service. Set bluegreen_service and bluegreen_release alike for all of its hosts."
             )
+        if wish.strategy != wishes[0].strategy:
+            raise Refusal(
+                f"bluegreen_strategy is {wishes[0].strategy} for {wishes[0].host} and {wish.strategy} for {wish.host}: set it alike for all hosts of the service."
+            )
         if wish.fleet_jobs != wishes[0].fleet_jobs:
             raise Refusal(
                 f"{wishes[0].host} and {wish.host} have other jobs of scope fleet, or the same on another host: set bluegreen_workers and bluegreen_cron "

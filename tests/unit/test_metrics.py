@@ -91,6 +91,13 @@ def test_without_a_note_it_is_out_since_the_link_last_moved() -> None:
     assert out_since(replace(FULL, switched=0.0)) == NOW
 
 
+def test_an_idle_slot_is_not_out_while_the_other_one_of_its_host_serves() -> None:
+    green = 'bluegreen_member_drained_timestamp_seconds{service="shop",member="app1/green",slot="green",balancer="app1"}'
+    assert samples(FULL, replace(WISH, strategy="blue_green"))[green] == 0
+    nobody = replace(FULL, seen=seen({"blue": RUNS}, ()))
+    assert samples(nobody, replace(WISH, strategy="blue_green"))[green] == 9000
+
+
 def test_runs_are_counted_and_dated_by_the_history() -> None:
     found = samples(FULL)
 
