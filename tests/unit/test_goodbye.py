@@ -15,6 +15,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner,
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
 
 from tests.unit.simulation import NEW, Fleet, fleet, one_slot, two_slots
+from tests.unit.test_flips import flips
 from tests.unit.test_wish import resolve, sentences
 
 SAID = Goodbye(signal="USR2", timeout=90.0)
@@ -50,6 +51,15 @@ def test_it_is_told_when_every_balancer_is_away_and_they_wait_for_its_clients_be
     assert sorted(order[: 2 * balancers + 1]) == ["drain"] * balancers + ["goodbye"] + ["switch"] * balancers
     assert order[2 * balancers + 1 :] == ["stop", "point", "start", "check"] + ["enable"] * balancers
     assert [step.host for step in mine if step.name == "goodbye"] == ["app1"]
+
+
+def test_a_slot_that_was_taken_over_from_says_goodbye_before_it_retires() -> None:
+    there = flips(2, ["lb1"], "blue_green", goodbye=SAID)
+    there.begin()
+    assert _runner.swap(there.wishes, there, lambda _told: None).ok
+    old = [(step.name, step.host) for step in there.done if "app1/blue" in step.members and step.name != "declare"]
+    assert sorted(old[:2]) == [("drain", "lb1"), ("goodbye", "app1")] and old[2:] == [("stop", "app1")]
+    assert {step.seconds for step in there.done if step.name == "drain"} == {90.0}
 
 
 def test_its_clients_have_the_longer_of_both_times() -> None:
