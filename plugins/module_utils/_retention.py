@@ -90,9 +90,9 @@ def _needed(wish: Wish, client: Client, lines: Sequence[_history.Line]) -> Froze
         found.update(filter(None, (place.current, place.previous)))
     for member in wish.members:
         pid = client.process(_program.program_name(wish.service, member.slot)).pid
-        place = f"{wish.root}/{member.slot}"
-        live[member.id] = _processes.running_release(pid, place) if pid else None
-        found.add(_processes.started_release(pid, place) or wish.release)  # its working directory, whatever it took in place since
+        slot_dir = f"{wish.root}/{member.slot}"
+        live[member.id] = _processes.running_release(pid, slot_dir) if pid else None
+        found.add(_processes.started_release(pid, slot_dir) or wish.release)  # its working directory, whatever it took in place since
     found.update(filter(None, live.values()))
     found.update(row["release"] for row in _workers.seen(wish, client) if row["release"])
     found.update(filter(None, [_history.target({wish.host: _history.past(lines)}, live).release]))

@@ -33,12 +33,12 @@ class ReloadSteps:
         """Signal the program's own process, wait until other workers do the work, and until N answers in a row show the release."""
         member = self._wish.member(step.slot)
         try:
-            return self._reload(step, member)
+            return self._take(step, member)
         except Vain as why:
             _reload.note_vain(self._wish, member.slot, step.release, str(why))
             raise
 
-    def _reload(self, step: Step, member: Member) -> str:
+    def _take(self, step: Step, member: Member) -> str:
         wanted = self._wish.reload
         name, process = _adopt.running(self._wish, self._client, member.slot)
         pid, start = step.resume.get("process") or (process.pid, _processes.start_time(process.pid))

@@ -24,7 +24,7 @@ def did(name: str, at: float, outcome: str = "ok", seconds: float = 1.0, release
     return Step(name, "app1", (member,), release, restore), Event(name, member, outcome, at, seconds, "said so", "app1")
 
 
-STEPS = tuple(name for name in _account.ORDER if name not in ("goodbye", "reload"))
+STEPS = tuple(name for name in _account.ORDER if name not in ("goodbye", "reload", "shift"))
 SWAP = [did(name, 100.0 + number) for number, name in enumerate(STEPS)]
 
 
