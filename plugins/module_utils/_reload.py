@@ -12,6 +12,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shlex
 import signal
 from typing import Dict, Iterator, Optional, Tuple
 
@@ -61,7 +62,7 @@ def _changed(wish: Wish, place: SlotPlace, started: str) -> str:
     what = difference(text, wanted)
     if what:
         return f"{what} changed, which a start alone takes"
-    files = [name for name in _own_files(wish) if _content(f"{place.release(started)}/{name}") != _content(f"{place.release(wish.release)}/{name}")]
+    files = [name for name in _own_files(wanted) if _content(f"{place.release(started)}/{name}") != _content(f"{place.release(wish.release)}/{name}")]
     return f"{files[0]} changed, which a start alone reads" if files else ""
 
 
@@ -74,9 +75,9 @@ def difference(before: str, after: str) -> str:
     return f"bluegreen_environment ({', '.join(names)})" if names else "bluegreen_command"
 
 
-def _own_files(wish: Wish) -> Iterator[str]:
-    """The words of the command that may name a file of the release: its main program, its settings."""
-    for word in wish.program.command:
+def _own_files(start: str) -> Iterator[str]:
+    """The words of a start's command that may name a file of the release: its main program, its settings."""
+    for word in shlex.split(start.rpartition("\nexec ")[2]):
         name = word.rpartition("=")[2]
         if name and not name.startswith(("/", "-")) and ".." not in name.split("/"):
             yield name

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _processes, _retention, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Program, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Health, Program, Wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.conftest import Counts
 from tests.drivers.conftest import next_service
-from tests.drivers.shop import APPS, Asking, InProcess, Load, Shop, altered, make_wish, new_ports, words
+from tests.drivers.shop import APPS, Asking, InProcess, Load, Shop, altered, ask, make_wish, new_ports, words
 from tools.bed import PYTHON, Bed, wait_until
 
 GUNICORN = (str(Path(PYTHON).parent / "gunicorn"), "--workers", "2", "--bind", "$BLUEGREEN_ADDRESS:$PORT", "reloads:app")
@@ -107,6 +107,13 @@ def test_gunicorn_takes_a_release_in_place_under_load_and_goes_back_in_place(bed
     assert back.ok and shop.steps(back, "blue") == ["point", "reload", "check"]
     assert shop.pids() == before and shop.releases() == {"blue": "v2", "green": "v2"} and shop.ask().release == "v2"
 
+    assert not shop.do("blue", "point", release="v3").failure
+    shop.client.signal(f"{shop.wish.service}-blue", "HUP")
+    wait_until(lambda: ask(shop.wish.member("blue").port).release == "v3", what="the workers of a run that was cut off before its proof")
+    assert shop.releases() == {"blue": "v2", "green": "v2"}, "nothing was proven"
+    rest = shop.swap("v3")
+    assert rest.ok and shop.steps(rest, "blue") == ["point", "reload", "check"] and shop.pids() == before
+
 
 def worth_a_look(shop: Shop, slot: str = "blue") -> list[str]:
     found: list[str] = _info.look(shop.wish, keeps_lease=False)["hints"][slot]
@@ -145,6 +152,8 @@ def test_code_that_was_loaded_before_the_workers_forked_is_seen_and_swapped(bed:
     assert done.ok, words(done, shop)
     first = next(event for event in done.events if event.step == "reload")
     assert first.outcome == "vain" and "all 2 workers are new and its answers show release v1" in first.detail
+    told = [item.step for item in shop.told if isinstance(item, Event) and item.member == shop.id("green")]
+    assert "switch" in told[len(told) - told[::-1].index("reload") :][:1], "and what was to follow it was not done"
     assert [event.step for event in done.events].count("reload") == 1, "it was tried once, in one slot, and not again with this release"
     assert any("swapped, not reloaded: it was tried in green: all 2 workers are new" in text for text in shop.said())
     assert shop.releases() == {"blue": "v2", "green": "v2"} and shop.ask().release == "v2"
@@ -222,3 +231,7 @@ def test_a_changed_main_program_is_swapped(bed: Bed, made: list[Shop]) -> None:
     done = shop.swap("v2")
     assert done.ok, words(done, shop)
     assert f"{shop.id('green')}: swapped, not reloaded: server.php changed, which a start alone reads" in shop.said()
+
+    shop.wish = altered(shop.wish, program={"command": ("true",)})  # a rollback does not know the command
+    back = shop.rolled_back("v1")
+    assert back.ok and "stop" in shop.steps(back, "blue"), "the way back has the other main program, too"
