@@ -266,6 +266,12 @@ def test_a_websocket_is_held_and_asked_on_schedule(own_server: Server) -> None:
     sums_agree(result)
 
 
+def test_a_websocket_of_another_host_names_it_once(own_server: Server) -> None:
+    run(lambda _load: own_server.did["message"] >= 1, kind(own_server, "/ws", headers={"Host": "shop.test", "origin": "https://shop.test", "X-Who": "me"}))
+    lines = own_server.headers[0].split("\r\n")
+    assert [line for line in lines if line.lower().startswith(("host:", "origin:", "x-who:"))] == ["Host: shop.test", "Origin: https://shop.test", "X-Who: me"]
+
+
 def test_one_that_says_goodbye_is_opened_again_at_once_and_nothing_has_failed(own_server: Server) -> None:
     result = run(lambda _load: own_server.did["goodbye"] >= 4, kind(own_server, "/ws-goodbye"))
 

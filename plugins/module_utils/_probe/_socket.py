@@ -9,7 +9,7 @@ import select
 import socket
 import time
 from contextlib import suppress
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 try:
     import websocket
@@ -53,7 +53,7 @@ class Client:
             websocket._handshake.CookieJar.jar.clear()
         made = websocket.WebSocket(sslopt=_tls(self._kind))
         try:
-            made.connect(self._kind.url, timeout=seconds, header=_header(self._kind), redirect_limit=0, http_no_proxy=["*"])
+            made.connect(self._kind.url, timeout=seconds, **_headers(self._kind), redirect_limit=0, http_no_proxy=["*"])
             if made.getstatus() != 101:
                 raise websocket.WebSocketBadStatusException("not upgraded", made.getstatus())
         except Exception as error:  # whatever a server makes the library say is a failed handshake
@@ -138,8 +138,15 @@ def _classify(error: BaseException) -> Tuple[str, str]:
     return classify(error)
 
 
-def _header(kind: Kind) -> List[str]:
-    return [f"{name}: {text}" for name, text in {"User-Agent": "hotswap.bluegreen probe", **kind.headers}.items()]
+def _headers(kind: Kind) -> Dict[str, Any]:
+    """The library's options: of a Host or Origin among the other headers it would send a second one."""
+    found: Dict[str, Any] = {"header": []}
+    for name, text in {"User-Agent": "hotswap.bluegreen probe", **kind.headers}.items():
+        if name.lower() in ("host", "origin"):
+            found[name.lower()] = text
+        else:
+            found["header"].append(f"{name}: {text}")
+    return found
 
 
 def _tls(kind: Kind) -> Mapping[str, Any]:
