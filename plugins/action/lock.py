@@ -78,6 +78,7 @@ class ActionModule(ActionBase):
             reason=given["reason"],
             hosts=[wish.host for wish in fleet.wishes if wish.members],
             serial=list(rollout.serial),
+            strategy=first.strategy,
             on_failure=rollout.on_failure,
         )
         journal.phase("lock", began, {}, "")

@@ -15,6 +15,7 @@ from typing import Any
 
 from . import _lanes, _sentence
 
+_TAKING_TURNS = ("blue_green", "canary")  # the strategies with which one slot of each host serves
 SCHEMA = 1
 
 Line = Mapping[str, Any]
@@ -49,6 +50,7 @@ def record(lines: Iterable[Line]) -> dict[str, Any]:
         "reason": text(head.get("reason")),
         "hosts": names(head.get("hosts")),
         "serial": names(head.get("serial")),
+        "strategy": text(head.get("strategy")),
         "on_failure": text(head.get("on_failure")),
         "began": began,
         "ended": ended,
@@ -57,7 +59,7 @@ def record(lines: Iterable[Line]) -> dict[str, Any]:
         "changed": verdict is not None and bool(verdict.get("changed")),
         "reloads": sum(event["step"] == "declare" and event["outcome"] == "ok" for event in events),
         "booked": {text(host): text(why) for host, why in mapping((verdict or {}).get("booked")).items()},
-        "members": [_member(name, lane, before, after, batches, verdict is not None) for name, lane in lanes.items()],
+        "members": [_member(name, lane, before, after, batches, verdict is not None, text(head.get("strategy"))) for name, lane in lanes.items()],
         "batches": batches,
         "phases": phases,
         "steps": [event for event in events if event["outcome"] != "waiting"],
@@ -200,8 +202,11 @@ def _batches(lines: Sequence[Line], events: Sequence[Line], ended: float) -> lis
     return found
 
 
-def _member(name: str, lane: _lanes.Lane, before: Line, after: Line, batches: Sequence[Line], complete: bool) -> dict[str, Any]:
+def _member(name: str, lane: _lanes.Lane, before: Line, after: Line, batches: Sequence[Line], complete: bool, strategy: str) -> dict[str, Any]:
     host, _, slot = name.partition("/")
+    became = _lanes.result(lane, complete)
+    if strategy in _TAKING_TURNS and became in ("out", "not touched"):
+        became = "replaced" if before.get(name, {}).get("serving") else "idle"
     return {
         "member": name,
         "host": host,
@@ -210,8 +215,8 @@ def _member(name: str, lane: _lanes.Lane, before: Line, after: Line, batches: Se
         "before": before.get(name),
         "after": after.get(name),
         "release": lane.release,
-        "result": _lanes.result(lane, complete),
-        "out": _lanes.out(lane),
+        "result": became,
+        "out": 0.0 if strategy in _TAKING_TURNS else _lanes.out(lane),
         "lane": _lanes.spans(lane),
     }
 

@@ -63,7 +63,7 @@ def _whole(found: Record, result: str) -> str:
 
 def _everywhere(found: Record) -> str:
     """On how many members it serves, as seen at the end."""
-    members = [member for member in found["members"] if member["after"]]
+    members = [member for member in found["members"] if member["after"] and member["result"] not in ("replaced", "idle")]
     there = [member for member in members if member["after"]["release"] == found["release"]]
     if not members or not there:
         return ""
