@@ -135,6 +135,17 @@ def test_what_is_missing_is_a_sentence(bed: Bed, want: Callable[[], Wanted]) -> 
 
 
 @pytest.mark.full
+def test_its_environment_is_its_own_from_the_package_index(bed: Bed, want: Callable[[], Wanted]) -> None:
+    wanted = replace(want(), python=PYTHON)
+    (Path(wanted.home) / "venv").unlink()
+
+    assert _watch_install.install(wanted, "present").changed
+
+    assert not (Path(wanted.home) / "venv").is_symlink()
+    assert not _watch_install.install(wanted, "present").changed
+
+
+@pytest.mark.full
 def test_a_host_without_network_is_told_what_to_do_and_nothing_half_made_stays(bed: Bed, want: Callable[[], Wanted]) -> None:
     wanted = replace(want(), python=PYTHON, version="1.3.0", pip=("--no-index", "--find-links", "/nowhere"))
     (Path(wanted.home) / "venv").unlink()

@@ -136,7 +136,10 @@ def test_a_save_is_loaded_once_by_the_signal_and_one_line_tells_of_it(edited: Ed
 
     assert edited.says("loaded: value.py; checked ", ", reloaded ", "(USR1 to pid ")
     edited.loads("start 1", "reload 2")
-    assert len(edited.lines()) == 1
+    assert edited.watch
+    edited.watch.send_signal(signal.SIGTERM)
+    assert edited.watch.wait(PATIENCE) == 0
+    assert len(edited.log.read_text().splitlines()) == 2
 
 
 def test_a_checkout_of_five_hundred_files_is_one_reload(edited: Edited) -> None:

@@ -1,9 +1,11 @@
-"""The role watch through ansible-playbook: with an environment of its own from the package index, a second time, in production, and away."""
+"""The role watch through ansible-playbook: installed, a second time, in production, and away. Its environment is the tests' own."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,9 @@ def bed() -> Iterator[Bed]:
         host.supervisorctl("reread")
         host.supervisorctl("add", "web")
         (host.path / "code").mkdir()
+        (host.path / "web-watch").mkdir()
+        (host.path / "web-watch" / "watch.json").touch()
+        (host.path / "web-watch" / "venv").symlink_to(Path(PYTHON).parents[1])
         yield host
 
 
@@ -29,7 +34,7 @@ def variables(bed: Bed) -> dict[str, Any]:
         "watch_program": "web",
         "watch_paths": [f"{bed.path}/code"],
         "watch_home": f"{bed.path}/web-watch",
-        "watch_python": PYTHON,
+        "watch_watchfiles_version": importlib.metadata.version("watchfiles"),
         "bluegreen_supervisor_config": f"{bed.path}/supervisord.conf",
         "bluegreen_supervisor_program_dir": f"{bed.path}/programs",
     }

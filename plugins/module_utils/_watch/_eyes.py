@@ -35,6 +35,9 @@ class Eyes:
             try:
                 self._events = _watchfiles(list(folders), self._stop)
                 next(self._events)
+            except (StopIteration, KeyboardInterrupt):
+                self._ended()
+                return True
             except (FileNotFoundError, PermissionError):  # one went, or was closed, meanwhile
                 self._events = None
                 return True
@@ -57,8 +60,8 @@ class Eyes:
             for path in touched & self._watched.keys():  # it went, or came back, perhaps even under the number that it had: nobody watches it now
                 self._watched[path] = None
             return touched
-        except StopIteration:  # a signal that was not for us
-            self.close()
+        except (StopIteration, KeyboardInterrupt):
+            self._ended()
         except (OSError, RuntimeError) as error:
             self._fall_back(error, len(self._watched))
         return None
@@ -67,6 +70,12 @@ class Eyes:
         if self._events is not None:
             self._events.close()  # type: ignore[attr-defined]  # it is a generator
         self._events, self._watched = None, {}
+
+    def _ended(self) -> None:
+        """watchfiles ends at any signal, whatever the handler raised, which it keeps to itself."""
+        self.close()
+        if self._stop.is_set():
+            raise SystemExit(0)
 
     def _fall_back(self, error: BaseException, count: int) -> None:
         self.close()
@@ -91,7 +100,6 @@ def _watchfiles(folders: Iterable[str], stop: Any) -> Iterator[Set[Any]]:
         rust_timeout=_STEP,
         yield_on_timeout=True,
         stop_event=stop,
-        raise_interrupt=False,
         recursive=False,
         force_polling=False,
         ignore_permission_denied=False,  # true would hide every other error as well, that of the limit among them
