@@ -27,7 +27,7 @@ def test_one_with_errors_is_taken_back_with_its_figures_and_the_others_serve_on(
     before = _serving(scene)
     wanted = [Kind(name, f"http://{scene.fleet[name].address}/", headers={"Host": "shop.test"}, rate=50.0, timeout=40.0) for name in scene.balancers]
     with Probe("canary", wanted, {"json": "release"}) as probe:
-        done = scene.release("v3", canary=[50], canary_seconds=120, faults=dict.fromkeys(scene.apps, "v3=errors"))
+        done = scene.release("v3", canary_seconds=120, faults=dict.fromkeys(scene.apps, "v3=errors"))
     assert done.status != 0
     done.says("failed at judge", "error share", "as before this run")
     assert _serving(scene) == before and "v3" not in scene.releases().values()
@@ -40,13 +40,13 @@ def test_one_with_errors_is_taken_back_with_its_figures_and_the_others_serve_on(
 def test_a_person_ends_one_that_waits_for_a_hand_and_another_one_is_promoted(scene: Scene) -> None:
     before = _serving(scene)
     with scene.load():
-        play = scene.start_release("v4", canary=[20], canary_by_hand=True, moment=lambda line: "waits for hotswap.bluegreen.promote" in line)
+        play = scene.start_release("v4", canary_by_hand=True, moment=lambda line: "waits for hotswap.bluegreen.promote" in line)
         scene.reach(play)
         scene.run("abort").bad(scene.balancers[0])
         scene.run("abort", bluegreen_reason="customers complain").good()
         scene.ended(play).says("customers complain", "as before this run")
         assert _serving(scene) == before
-        play = scene.start_release("v4", canary=[20, 50], canary_by_hand=True, moment=lambda line: "waits for hotswap.bluegreen.promote" in line)
+        play = scene.start_release("v4", canary_by_hand=True, moment=lambda line: "waits for hotswap.bluegreen.promote" in line)
         scene.reach(play)
         scene.run("promote", bluegreen_promote_to="all").good()
         done = scene.ended(play).good()
