@@ -134,6 +134,18 @@ def test_what_is_missing_is_a_sentence(bed: Bed, want: Callable[[], Wanted]) -> 
         _watch_install.install(replace(wanted, python="no-such-python"), "present")
 
 
+def test_a_watch_that_does_not_come_up_fails_the_role_with_its_last_words(want: Callable[[], Wanted]) -> None:
+    wanted = want()
+    venv = Path(wanted.home) / "venv"
+    venv.unlink()
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(Path(PYTHON).resolve())  # that one has not the library, whatever lies beside it
+    (venv / "lib" / "python3.11" / "site-packages" / f"watchfiles-{wanted.version}.dist-info").mkdir(parents=True)
+
+    with pytest.raises(Refusal, match=r"-watch does not come up: .*watch\.log\) ends with: .*No module named 'watchfiles'"):
+        _watch_install.install(wanted, "present")
+
+
 @pytest.mark.full
 def test_its_environment_is_its_own_from_the_package_index(bed: Bed, want: Callable[[], Wanted]) -> None:
     wanted = replace(want(), python=PYTHON)
