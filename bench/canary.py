@@ -53,19 +53,27 @@ class Release:
     of: float = 1.0
     _buckets: list[int] = field(default_factory=list)
 
-    def answers(self, count: int, draw: random.Random, burst: float = 0.0) -> Side:
-        """So many answers; ``burst`` is the share of errors that both releases have beside their own, for the moment."""
+    def answers(self, count: int, draw: random.Random, burst: float = 0.0, pause: float = 0.0) -> Side:
+        """So many answers of one look; ``burst`` is the share of errors that both releases have beside their own, for the moment.
+
+        ``pause`` are seconds for which this release's process stood still, and whoever came then had to wait.
+        """
         if not self._buckets:
             seconds = (self.shape(draw) * (self.slower if draw.random() < self.of else 1) for _ in range(_KINDS))
             self._buckets = [bucket_of(round(value, 3)) for value in seconds]  # nginx's log has milliseconds
         wrong = sum(draw.random() < self.errors + burst for _ in range(count)) if self.errors + burst else 0
-        times = Counter(draw.choices(self._buckets, k=count - wrong))
+        held = round((count - wrong) * pause / LOOK)
+        times = Counter(draw.choices(self._buckets, k=count - wrong - held))
+        times.update(bucket_of(round(self.shape(draw) + pause * draw.random(), 3)) for _ in range(held))
         return Side(count, wrong, {}, {str(bucket): number for bucket, number in times.items()})
 
 
 @dataclass(frozen=True)
 class Case:
-    """A canary beside the stable release. ``bursts``: for one look in ten both have a fifth of errors, as when a database stops for a moment."""
+    """A canary beside the stable release. ``bursts``: for one look in ten both have a fifth of errors, as when a database stops for a moment.
+
+    ``pause``: every thirty seconds on average each of both stands still for so long, by itself.
+    """
 
     name: str
     new: Release
@@ -73,6 +81,7 @@ class Case:
     worse: bool = False
     rate: float = 100.0
     bursts: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,10 @@ def run(case: Case, canary: Canary, draw: random.Random) -> Outcome:
             seconds += LOOK
             burst = 0.2 if case.bursts and draw.random() < 0.1 else 0.0
             share = step.percent / 100
+            pauses = [case.pause if draw.random() < LOOK / 30 else 0.0 for _ in range(2)]
             sides = {
-                NEW: case.new.answers(poisson(case.rate * LOOK * share, draw), draw, burst),
-                OLD: case.old.answers(poisson(case.rate * LOOK * (1 - share), draw), draw, burst),
+                NEW: case.new.answers(poisson(case.rate * LOOK * share, draw), draw, burst, pauses[0]),
+                OLD: case.old.answers(poisson(case.rate * LOOK * (1 - share), draw), draw, burst, pauses[1]),
             }
             answers += sides[NEW].answers
             decision = pause.look([sides], seconds)
@@ -130,6 +140,8 @@ def cases() -> list[Case]:
         *noise,
         Case("as good: quick", Release(0.001, quick), Release(0.001, quick)),
         Case("as good: bursts of errors in both", Release(0.001), Release(0.001), bursts=True),
+        Case("as good: each pauses 0.5 s now and then", Release(), Release(), pause=0.5),
+        Case("as good: each pauses 1 s now and then", Release(), Release(), pause=1.0),
         Case("as good: 1,000 requests a second", Release(0.01), Release(0.01), rate=1000),
         Case("as good: 10 % slower", Release(slower=1.1), Release()),
         Case("5 % errors, stable none", Release(0.05), Release(), worse=True),

@@ -8,7 +8,8 @@ answers would be as likely as this one, however the load changes and whatever er
 is can be counted. Three things are looked at: errors and the slow twentieth by Fisher's exact test, latency as a whole
 by that of Mann and Whitney. What is unlikely must also be large enough to matter: the user's margin and factor, and 5 ms.
 Latency is held against the stable release's times the root of that factor, half way to what the user allows: else chance
-would now and then lift one that is allowed, but a little slower indeed, over the factor.
+would now and then lift one that is allowed, but a little slower indeed, over the factor. And slowness must last
+(:mod:`._stretches`).
 
 A step is looked at many times. The k-th look may err with a chance of 0.1 % / (k (k + 1)), which adds up to 0.1 % for
 all the looks of a step together, however many there are; and a look comes when there are a fifth more answers than
@@ -26,6 +27,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._answers import 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._tally import bucket_of, upper
 
 from ._canary_rules import Canary
+from ._stretches import Stretches
 
 _ALPHA = 0.001  # chance of a false alarm in a step
 _TESTS = 3  # that share it
@@ -73,9 +75,12 @@ def level(look: int) -> float:
     return _ALPHA / (look * (look + 1)) / _TESTS
 
 
-def judge(new: Side, old: Side, limits: Canary, requests: int, look: int) -> Judgement:
-    """The canary's answers beside the stable release's. With fewer than ``requests`` of either there is no judgement."""
-    findings = [_errors(new, old, limits.max_errors, level(look)), *_latency(new, old, limits.max_slowdown, level(look))]
+def judge(new: Side, old: Side, stretches: Stretches, limits: Canary, requests: int, look: int) -> Judgement:
+    """The canary's answers beside the stable release's. With fewer than ``requests`` of either there is no judgement.
+
+    ``stretches`` has the times of ``new``, and with them what of its slowness lasts.
+    """
+    findings = [_errors(new, old, limits.max_errors, level(look)), *_latency(new, old, stretches, limits.max_slowdown, level(look))]
     figures = "; ".join(finding.words for finding in findings)
     if min(new.answers, old.answers) < requests:
         return Judgement("too_few", f"{new.answers:,} answers, stable {old.answers:,}, of {requests:,} each; {figures}")
@@ -94,7 +99,7 @@ def _errors(new: Side, old: Side, margin: float, chance: float) -> _Finding:
     return _Finding(words.replace("%", " %") + (f": p = {_p(p)}" if beyond else ""), limit, beyond and p < chance)
 
 
-def _latency(new: Side, old: Side, factor: float, chance: float) -> list[_Finding]:
+def _latency(new: Side, old: Side, stretches: Stretches, factor: float, chance: float) -> list[_Finding]:
     """The median's finding and that of p95; none without answers, or without a limit."""
     times, stable = ({int(bucket): count for bucket, count in side.times.items()} for side in (new, old))
     if not times or not stable:
@@ -102,13 +107,17 @@ def _latency(new: Side, old: Side, factor: float, chance: float) -> list[_Findin
     found: list[_Finding] = []
     allowed = scaled(stable, math.sqrt(factor))
     enough = factor > 0 and min(sum(times.values()), sum(stable.values())) >= _FEW
-    for name, share, test in (("median", 0.5, mann_whitney), ("p95", _SLOW, tail)):
+    for name, share, test, fewest in (("median", 0.5, mann_whitney, 3), ("p95", _SLOW, tail, 6)):
         slow, usual = quantile(times, share), quantile(stable, share)
-        beyond = enough and slow > usual * factor and slow - usual >= _FLOOR
+        limit = max(usual * factor, usual + _FLOOR)
+        beyond = enough and slow > limit
+        lasts = beyond and quantile(stretches.without_the_slowest(limit, fewest), share) > limit
         p = test(times, allowed) if beyond else 1.0
         words = f"{name} {slow * 1000:.0f} ms, stable {usual * 1000:.0f} ms"
-        words += f": {slow / usual:.1f} times, p = {_p(p)}" if beyond and usual else ""
-        found.append(_Finding(words, f"a {name} of at most {factor:g} times the stable release's (bluegreen_canary_max_slowdown)", beyond and p < chance))
+        words += f": {slow / usual:.1f} times, {f'p = {_p(p)}' if lasts else 'not lasting so far'}" if beyond and usual else ""
+        found.append(
+            _Finding(words, f"a {name} of at most {factor:g} times the stable release's (bluegreen_canary_max_slowdown)", beyond and p < chance and lasts)
+        )
     return found
 
 

@@ -13,9 +13,10 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._answers import 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
 
 from . import _canary
-from ._canary import Opinion
+from ._canary import Judgement, Opinion
 from ._canary_rules import Canary, Weight
 from ._plain import span
+from ._stretches import Stretches
 
 BY_HAND = "waits for hotswap.bluegreen.promote or hotswap.bluegreen.abort"
 
@@ -64,6 +65,7 @@ class Pause:
         self._canary = canary
         self._began = began
         self._sums = {NEW: Side(), OLD: Side()}
+        self._stretches = Stretches()
         self._looks = 0  # judgements so far
         self._next = step.requests  # answers of either side that the next one needs
 
@@ -72,6 +74,7 @@ class Pause:
         for sides in answers:
             for side in (NEW, OLD):
                 self._sums[side] += sides.get(side, Side())
+            self._stretches.add(sides.get(NEW, Side()).times)
         if order and order.order == "abort":
             return Stop("the canary to go on", f"{_lock.who(order.by)} ended it: {order.reason}")
         over = now - self._began >= self.step.seconds
@@ -113,11 +116,14 @@ class Pause:
             return None
         self._looks += 1
         self._next = _canary.next_look(self._fewest)
-        found = _canary.judge(self._sums[NEW], self._sums[OLD], self._canary, self.step.requests, self._looks)
+        found = self._judge(self._looks)
         return Worse(found.expected, found.seen) if found.verdict == "worse" else None
 
     def _figures(self) -> str:
-        return _canary.judge(self._sums[NEW], self._sums[OLD], self._canary, self.step.requests, max(1, self._looks)).figures
+        return self._judge(max(1, self._looks)).figures
+
+    def _judge(self, look: int) -> Judgement:
+        return _canary.judge(self._sums[NEW], self._sums[OLD], self._stretches, self._canary, self.step.requests, look)
 
     def _going(self, why: str, left: str = "") -> Going:
         return Going(f"canary at {self.step.percent:g} %: {why or left}; {self._figures()}", why)

@@ -13,6 +13,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._tally im
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _canary
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary import Judgement
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._stretches import Stretches
 
 from bench import canary as simulation
 from bench.canary import Case, Release
@@ -24,8 +25,16 @@ def side(answers: int, errors: int = 0, **seconds: int) -> Side:
     return Side(answers, errors, {}, times)
 
 
-def judged(new: Side, old: Side, look: int = 1, requests: int = 100, **limits: Any) -> Judgement:
-    return _canary.judge(new, old, Canary(**limits), requests, look)
+def spread(new: Side, parts: int = 6) -> Stretches:
+    """The times as they come when nothing changes meanwhile."""
+    found = Stretches()
+    for part in range(parts):
+        found.add({bucket: count // parts + (part < count % parts) for bucket, count in new.times.items()})
+    return found
+
+
+def judged(new: Side, old: Side, look: int = 1, requests: int = 100, stretches: Stretches | None = None, **limits: Any) -> Judgement:
+    return _canary.judge(new, old, stretches or spread(new), Canary(**limits), requests, look)
 
 
 # The tests.
@@ -135,6 +144,40 @@ def test_answers_that_are_a_little_slower_or_too_few_are_not(new: Side, old: Sid
     assert judged(new, old, **limits).verdict == "good"
 
 
+def looks(*slow: int, count: int = 60) -> Stretches:
+    """Looks of so many answers, of which these were slow: 900 ms instead of 100."""
+    found = Stretches()
+    for number in slow:
+        found.add(side(count, ms900=number, ms100=count - number).times)
+    return found
+
+
+def test_a_process_that_stood_still_for_a_moment_is_not_slow_and_one_that_is_slow_all_the_time_is() -> None:
+    old = side(9000, ms100=8900, ms900=100)
+    moment, always = looks(30, 0, 0, 30, 0, 0, 0, 0, 0), looks(7, 6, 7, 6, 7, 7, 6, 7, 7)
+    new = side(540, ms900=60, ms100=480)
+    assert judged(new, old, stretches=always).verdict == "worse"
+    found = judged(new, old, stretches=moment)
+    assert found.verdict == "good"
+    assert found.figures.endswith("p95 901 ms, stable 100 ms: 9.0 times, not lasting so far")
+
+
+def test_a_process_whose_caches_were_empty_at_first_is_not_slow() -> None:
+    cold, cool = looks(60, 20, 0, count=60), looks(60, 50, 50, count=60)
+    old = side(9000, ms100=9000)
+    assert judged(side(180, ms900=100, ms100=80), old, stretches=cold).verdict == "good"
+    assert judged(side(180, ms900=160, ms100=20), old, stretches=cool).verdict == "worse"
+
+
+def test_stretches_of_a_canary_that_lasts_for_days_become_fewer_and_lose_nothing() -> None:
+    stretches = Stretches()
+    for number in range(1001):
+        stretches.add({"64": 30, "200": number % 7})
+    kept = stretches.without_the_slowest(0.0, 3)
+    assert stretches.without_the_slowest(0.0, 66) == {}
+    assert 0.6 * 30_000 < kept[64] < 0.75 * 30_000
+
+
 def test_without_enough_answers_of_both_there_is_no_judgement() -> None:
     assert judged(side(99, 99), side(9000)).verdict == "too_few"
     assert judged(side(500, 500), side(99)).verdict == "too_few"
@@ -143,7 +186,7 @@ def test_without_enough_answers_of_both_there_is_no_judgement() -> None:
 
 
 def test_all_that_is_worse_is_told() -> None:
-    found = judged(side(300, 100, ms500=200), side(2700, 0, ms100=2700))
+    found = judged(side(600, 200, ms500=400), side(5400, 0, ms100=5400))
     assert [part.split()[0] for part in found.seen.split("; ")] == ["error", "median", "p95"]
     assert found.expected.count(" and ") == 2
 
@@ -154,7 +197,7 @@ def test_all_that_is_worse_is_told() -> None:
 def test_twenty_canaries_of_each_kind_are_judged_right() -> None:
     cases = [
         Case("as good", Release(0.01), Release(0.01), rate=60),
-        Case("as good, bimodal, in bursts", Release(0.001, simulation.bimodal), Release(0.001, simulation.bimodal), rate=60, bursts=True),
+        Case("as good, bursts, pauses", Release(0.001, simulation.bimodal), Release(0.001, simulation.bimodal), rate=60, bursts=True, pause=0.5),
         Case("5 % errors", Release(0.05), Release(0.001), worse=True, rate=60),
         Case("doubled latency", Release(slower=2), Release(), worse=True, rate=60),
     ]
