@@ -55,8 +55,7 @@ class ActionModule(ActionBase):
             return {**result, **found, "msg": f"{found.get('msg')}\nNothing was changed."}
         absent = found["absent"]
         bare = boolean(self._task.args.get("bare", False))
-        first = wish.host == variables["ansible_play_hosts_all"][0]
-        result["warnings"] = [*(resolved.doubts if first and role == "release" else ()), *(f"{wish.host}: {text}" for text in found["doubts"])]
+        result["warnings"] = [f"{wish.host}: {text}" for text in found["doubts"]]
         findings = [*shut, *self._evidence(resolved, role, variables), *found["findings"], *([] if self._task.check_mode or bare else absent)]
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""

@@ -112,14 +112,14 @@ def workers(pid: int, member: Member) -> Identities:
     return _processes.identities(frozenset(one for one in holding if holding.isdisjoint(_processes.children(one))))
 
 
-def shown(wish: Wish, member: Member) -> str:
-    """The release that an answer names, on a connection of its own; '' if it names none, or there is no answer."""
+def shown(wish: Wish, member: Member) -> Optional[str]:
+    """The release that an answer names, on a connection of its own; '' if it names none, None if there is no answer."""
     health = wish.health
     try:
         connection = http.client.HTTPConnection(member.address, _health.port(member, health), timeout=health.timeout)
         _status, headers, body = _health.fetch(connection, wish.reload.path, health.request_headers, health.timeout)
     except (OSError, http.client.HTTPException):
-        return ""
+        return None
     return named(wish.reload.shown, headers, body.encode())
 
 

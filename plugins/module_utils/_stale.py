@@ -13,7 +13,7 @@ import os
 import pwd
 import stat
 import time
-from typing import Iterator, List, Optional, Tuple
+from typing import FrozenSet, Iterator, List, Optional, Tuple
 
 from . import _files, _observe_slot, _php, _processes, _reload
 from ._model import Member, SlotState, Wish
@@ -42,7 +42,7 @@ def _shown(wish: Wish, member: Member, slot: SlotState) -> str:
     if wish.strategy != "reload" or not slot.healthy or not slot.release:
         return ""
     shown = _reload.shown(wish, member)
-    return f"answers as release {shown} ({_reload.place_of(wish)}), and was to run {slot.release}" if shown not in ("", slot.release) else ""
+    return f"answers as release {shown} ({_reload.place_of(wish)}), and was to run {slot.release}" if shown and shown != slot.release else ""
 
 
 def _directory(pid: int, place: str) -> str:
@@ -110,7 +110,7 @@ def _stat(path: str) -> Optional[os.stat_result]:
         return None
 
 
-def _may_read(about: os.stat_result, uid: int, groups: frozenset[int]) -> bool:
+def _may_read(about: os.stat_result, uid: int, groups: FrozenSet[int]) -> bool:
     """As the kernel decides: the first of owner, group and others that fits."""
     shift = 6 if about.st_uid == uid else 3 if about.st_gid in groups else 0
     needed = 5 if stat.S_ISDIR(about.st_mode) else 4

@@ -60,8 +60,8 @@ class ReloadSteps:
                 seen = f"{len(left)} of {len(old)} workers from before are there" if left else "no new worker is there yet"
             else:
                 shown = _reload.shown(self._wish, member)
-                right, wrong = (right + 1, 0) if shown == step.release else (0, wrong + 1)
-                seen = f"its answers show {f'release {shown}' if shown else 'no release'}"
+                right, wrong = (right + 1, 0) if shown == step.release else (0, wrong + (shown is not None))  # it may still boot
+                seen = f"its answers show {f'release {shown}' if shown else 'no release'}" if shown is not None else "there is no answer"
                 needed = self._needed(new)
                 if right >= needed:
                     _reload.note_taken(self._wish, member.slot, pid, step.release, since)

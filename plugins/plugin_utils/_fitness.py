@@ -37,6 +37,7 @@ def look(action: ActionBase, resolved: _wish.Resolved, role: str, task_vars: Map
     if found.get("failed") or found.get("unreachable"):
         return found
     found["findings"] = [*found["findings"], *failing]
+    found["doubts"] = [*(resolved.doubts if beyond.is_first and role == "release" else ()), *found["doubts"]]
     if role != "release":
         if beyond.balancers:
             action._display.warning(f"{' and '.join(balancer.host for balancer in beyond.balancers)}: not in this play, so nothing is installed there.")

@@ -1,6 +1,6 @@
 """What gunicorn runs in the tests of a reload in place. It names the release by its own file's place: that is the code that answers.
 
-``BROKEN`` is a file of the release beside it: with it the health path answers 500.
+``BROKEN`` and ``BOOT`` are files of the release beside it: with the one the health path answers 500, the other has the seconds of a boot.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from typing import Any
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 RELEASE = os.path.basename(HERE)
+if os.path.exists(f"{HERE}/BOOT"):
+    with open(f"{HERE}/BOOT", encoding="ascii") as boot:
+        time.sleep(float(boot.read()))
 
 
 def app(environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], object]) -> list[bytes]:

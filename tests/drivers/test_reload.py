@@ -185,6 +185,13 @@ def test_a_release_that_is_ill_after_a_reload_is_swapped_for_the_one_before(bed:
     assert shop.state("v2").slots["green"].current == "v1"
 
 
+def test_workers_that_boot_for_longer_than_an_answer_may_take_are_waited_for(bed: Bed, made: list[Shop]) -> None:
+    shop = gunicorn(bed, made).released("v1")
+    shop.wish, shop.files["BOOT"] = altered(shop.wish, health={"timeout": 0.2}), "1.5"
+    done = shop.swap("v2")
+    assert done.ok and shop.steps(done, "blue") == shop.steps(done, "green") == ["point", "reload", "check"], shop.said()
+
+
 @pytest.mark.full
 def test_ten_releases_in_place_under_load_lose_no_request(bed: Bed, made: list[Shop], counts: Counts) -> None:
     shop = gunicorn(bed, made).released("v0")

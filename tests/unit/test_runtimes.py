@@ -214,3 +214,27 @@ def test_only_what_concerns_the_strategy_is_said_of_opcache() -> None:
     assert "opcache.enable_cli is on" in _php.of_opcache(on, _WISH)[0] and "/var/cache/php" in _php.of_opcache(on, _WISH)[0]
     assert _php.of_opcache({"opcache": "0"}, _WISH) == _php.of_opcache({}, _WISH) == []
     assert _php.of_opcache(on, Wish("shop", "app1", "/srv/shop", "v2", (), (), Program(("php",)))) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ('echo \'{"swoole": "6.1.9", "opcache": "0"}\'', "Swoole 6.1.9 in PROCESS mode, its default, cuts every connection at the stop signal"),
+        ('echo \'{"swoole": "6.0.2", "opcache": "0"}\'', ""),
+        ('echo \'{"swoole": ""}\'', ""),
+        ("echo no JSON", ""),
+        ("exit 1", ""),
+    ],
+)
+def test_the_hosts_php_is_asked_for_its_swoole(tmp_path: Path, answer: str, said: str) -> None:
+    php = tmp_path / "php8.2"
+    php.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "-d a=1 -r" ] && {answer}\n')
+    php.chmod(0o755)
+    found = _php.doubts(Wish("shop", "app1", "/srv/shop", "v2", (), (), Program((str(php), "-d", "a=1", "server.php")), runtime="swoole"))
+    assert [text.startswith(said) for text in found] == [True] * bool(said)
+
+
+def test_a_host_without_php_and_a_service_without_swoole_have_nothing_to_say() -> None:
+    wish = Wish("shop", "app1", "/srv/shop", "v2", (), (), Program(("/nowhere/php", "server.php")), runtime="swoole")
+    assert _php.doubts(wish) == []
+    assert _php.interpreter(()) == ()
