@@ -134,6 +134,7 @@ def test_a_slow_twentieth_is_worse_though_the_median_is_as_good() -> None:
     [
         (side(1000, ms4=1000), side(9000, ms1=9000), {}),  # four times, which is 3 ms
         (side(1000, ms120=1000), side(9000, ms100=9000), {}),  # slower beyond doubt, and by less than the factor
+        (side(1000, ms100=400, ms200=600), side(9000, ms100=4500, ms200=4500), {}),  # a median between two heaps, which little moves from one to the other
         (side(1000, ms200=1000), side(9000, ms100=9000), {"max_slowdown": 3.0}),
         (side(1000, ms200=1000), side(9000, ms100=9000), {"max_slowdown": 0.0}),
         (side(1000, ms200=10), side(9000, ms100=9000), {}),  # ten that took a time at all
