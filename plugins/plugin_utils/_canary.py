@@ -35,6 +35,7 @@ _GROWTH = 1.2
 _FEW = 20  # times that the tests of latency need, on both sides
 _FLOOR = 0.005  # seconds that are not slower, whatever the factor
 _SLOW = 0.95
+_HALF = 5e-7  # seconds: half of what a histogram counts in
 
 Times = Mapping[int, int]  # how many there are in each bucket
 
@@ -125,7 +126,7 @@ def scaled(times: Times, factor: float) -> Times:
     """As if each had taken ``factor`` times as long."""
     found: Counter[int] = Counter()
     for bucket, count in times.items():
-        found[bucket_of(upper(bucket) * factor)] += count
+        found[bucket_of(upper(bucket - 1) * factor + _HALF)] += count  # from a bucket's lower end, where the one before it ends
     return found
 
 

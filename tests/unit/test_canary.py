@@ -72,6 +72,12 @@ def test_mann_and_whitneys_test_is_near_to_the_exact_one_with_ties_as_well() -> 
     assert _canary.mann_whitney(*counted) == pytest.approx(exact, abs=0.01)
 
 
+def test_times_are_scaled_as_their_buckets_allow() -> None:
+    times = {bucket_of(number / 1e6): number for number in range(1, 5000)}
+    assert _canary.scaled(times, 1.0) == times
+    assert _canary.scaled({bucket_of(0.1): 5}, 2.0) in ({bucket_of(0.2): 5}, {bucket_of(0.2) - 1: 5})
+
+
 def test_mann_and_whitneys_test_finds_nothing_where_there_is_nothing() -> None:
     assert _canary.mann_whitney({5: 100}, {5: 100}) == 1.0
     assert _canary.mann_whitney({}, {5: 1}) == 1.0
