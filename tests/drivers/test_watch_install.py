@@ -76,6 +76,7 @@ def test_it_is_installed_once_works_as_the_programs_user_and_leaves_nothing(bed:
     assert _watch_install.install(wanted, "present").changed
     first = client.process(wanted.name)
     assert first.state == "RUNNING"
+    assert os.stat(f"{wanted.home}/{_watch_install.SETTINGS}").st_mode & 0o777 == 0o600  # an environment may be secret
     assert not _watch_install.install(wanted, "present").changed
 
     log, built = Path(wanted.home) / _watch_install.LOG, bed.path / f"built-{wanted.settings.program}"

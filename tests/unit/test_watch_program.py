@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,17 @@ def test_a_change_of_which_no_event_tells_is_seen_all_the_same(tmp_path: Path, m
     (tmp_path / "a.txt").write_text("one")
 
     wait_until(lambda: watch.turn() or "a.txt" in capsys.readouterr().out, 30)
+
+
+def test_told_to_end_while_it_waits_it_does_nothing_more(tmp_path: Path) -> None:
+    stop = threading.Event()
+    eyes = _eyes.Eyes(0, stop, print)
+    assert eyes.follow({str(tmp_path): (0, 0)})
+    stop.set()
+
+    with pytest.raises(SystemExit):
+        while True:
+            eyes.wait()
 
 
 def test_checks_are_for_the_files_that_they_fit_one_by_one_or_together() -> None:
