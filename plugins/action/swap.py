@@ -115,6 +115,8 @@ class ActionModule(ActionBase):
         tell = _task.teller(self, variables)
         for step in done.planned:
             tell(step)
+        for text in _runner.not_in_place(done.planned, states):
+            tell(text)
         tell(done.blocked or ("nothing to do: every member is as wished" if not done.planned else f"{len(done.planned)} steps planned, none done"))
         return done
 

@@ -38,6 +38,7 @@ __all__ = [
     "marks",
     "members",
     "message",
+    "not_in_place",
     "preview",
     "swap",
     "table",
@@ -80,6 +81,15 @@ def preview(wishes: Sequence[Wish], states: Mapping[str, HostState], policy: Pol
     result.planned = [*(step for part in first.values() for step in part), *rest]
     result.changed = bool(result.planned)
     return result
+
+
+def not_in_place(steps: Iterable[Step], states: Mapping[str, HostState]) -> Iterator[str]:
+    """Why members are swapped that were to take the release in place."""
+    for step in steps:
+        if step.name == "stop" and step.host in states:
+            why = states[step.host].slots[step.slot].unreloadable
+            if why:
+                yield f"{step.member}: swapped, not reloaded: {why}"
 
 
 def _nobody(world: World) -> str:
@@ -190,7 +200,7 @@ class _Run:
         self.result.batches.append(tuple(batch.members))
         number = len(self.result.batches)
         self.walk.tell(Turn(tuple(batch.members), number, max(number, self._foreseen), tuple(batch.steps)))
-        for text in self._not_in_place(batch):
+        for text in not_in_place(batch.steps, self.result.states):
             self.walk.tell(text)
         self.result.swapped += batch.members
         if self._flush(batch.members, batch.leave):
@@ -207,14 +217,6 @@ class _Run:
         for steps in batch.enter.values():
             for step in steps:
                 self.walk.world.assume(step)
-
-    def _not_in_place(self, batch: _planner.Batch) -> Iterator[str]:
-        """Why members are swapped that were to take the release in place."""
-        for step in batch.steps:
-            if step.name == "stop":
-                seen = self.result.states[step.host].slots[step.slot]
-                if seen.unreloadable:
-                    yield f"{step.member}: swapped, not reloaded: {seen.unreloadable}"
 
     def _concerned(self, members: Iterable[str]) -> tuple[str, ...]:
         """The members of a batch that is broken off, behind those of earlier ones that have failed with it."""
