@@ -16,7 +16,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Ev
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.conftest import Counts
-from tests.drivers.conftest import next_service
+from tests.drivers.conftest import MakeFleet, next_service
 from tests.drivers.shop import APPS, Asking, InProcess, Load, Shop, altered, ask, make_wish, new_ports, words
 from tools.bed import PYTHON, Bed, wait_until
 
@@ -134,6 +134,21 @@ def the_note_tells_of_its_process_alone(shop: Shop) -> None:
         assert _processes.running_release(pid, str(note.parent)) == "v1"
     note.write_text(text)
     assert _processes.running_release(pid, str(note.parent)) == "v2"
+
+
+def test_behind_two_balancers_no_balancer_is_told_anything_and_a_new_environment_is_swapped(fleet_of: MakeFleet) -> None:
+    fleet = fleet_of(balancers=2, strategy="reload", program={"command": GUNICORN, "stop_timeout": 20}, reload={"signal": "HUP"}, boot_timeout=30.0)
+    for name, app in fleet.apps.items():
+        fleet.apps[name] = Reloading(app.bed, app.wish, files={"reloads.py": (APPS / "reloads.py").read_text()})
+    fleet.install()
+    assert fleet.swap("v1").ok
+    before = [app.pids() for app in fleet.apps.values()]
+    done = fleet.swap("v2")
+    assert done.ok and {(event.step, event.host) for event in done.events} == {(step, app) for step in ("point", "reload", "check") for app in fleet.apps}
+    assert [app.pids() for app in fleet.apps.values()] == before
+    assert all(app.state("v2").slots[slot].mark == "good" for app in fleet.apps.values() for slot in app.pids())
+    assert not fleet.swap("v2").changed
+    assert fleet.swap("v3", TOKEN="new").ok and [app.pids() for app in fleet.apps.values()] != before
 
 
 def test_what_only_a_start_takes_is_swapped_and_said_by_name(bed: Bed, made: list[Shop]) -> None:
