@@ -207,25 +207,33 @@ def _shares(state: HostState) -> bool:
     return state.balancer is not None and state.balancer.step >= 0
 
 
-def _flip_aftermath(result: Result) -> str:
+def _running(states: Mapping[str, HostState], member: str) -> str | None:
+    host, _, slot = member.partition("/")
+    return states[host].slots[slot].release if host in states else None
+
+
+def _flip_aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
     """Who gets the requests, where one slot of each host should have taken over."""
     before, now = _serving(result.began), _serving(result.states)
     moved = [name for name, members in now.items() if members != before.get(name) or _shares(result.states[name])]
+    everybody = sorted(set().union(*now.values()))
+    release = next(iter(wishes.values())).release
+    if moved and not any(map(_shares, result.states.values())) and {_running(result.states, member) for member in everybody} == {release}:
+        return f"All requests go to {', '.join(everybody)} on release {release}; what they replaced could not be ended."
     if moved:
         return f"{', '.join(moved)} could not be switched back: see who serves, and run hotswap.bluegreen.rollback."
-    everybody = ", ".join(sorted(set().union(*now.values()))) or "nobody"
     gone = (
         f"{', '.join(result.returned)} {'does' if len(result.returned) == 1 else 'do'} not run the release any more."
         if result.returned
         else "nothing else was touched."
     )
-    return f"All requests go to {everybody}, as before this run; {gone}"
+    return f"All requests go to {', '.join(everybody) or 'nobody'}, as before this run; {gone}"
 
 
 def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
     """What became of the failed member, and of the others."""
     if any(wish.flips for wish in wishes.values()):
-        return _flip_aftermath(result)
+        return _flip_aftermath(result, wishes)
     member = result.failures[0].member
     host, _, slot = member.partition("/")
     if not slot or host not in result.states:

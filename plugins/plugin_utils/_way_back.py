@@ -105,13 +105,16 @@ class FlipBack:
         failed = {failure.member for failure in self._walk.result.failures}
         return [member for member in members if member in failed]
 
-    def recover(self, _members: Sequence[str]) -> None:
+    def recover(self, members: Sequence[str]) -> None:
         """Whoever served when the run began serves again; whoever should have taken over runs what it ran before, or nothing.
 
-        A slot that a lost balancer may still serve is left as it is.
+        A slot that a lost balancer may still serve is left as it is. When only the old ones were still to be ended, nothing
+        goes back: nothing is wrong with those who took over.
         """
         walk = self._walk
         found = _flip.sides(walk.before)
+        if members and set(members) <= set(found.leaving):
+            return
         began = time.monotonic()
         part = _flip.back(found, walk.before, walk.world)
         if part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,12 +14,19 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _flip, _p
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._pauses import Terms
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.simulation import NEW, OLD, App, Broken, CutOff, Faults, Fleet, Host, Pools, Slot, fleet
 
 WEIGHTS = (5.0, 50.0)
+SIMULATED = settings(
+    max_examples=int(os.environ.get("HOTSWAP_EXAMPLES", "100")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="HOTSWAP_SEED" not in os.environ,
+    database=None,
+)
 NOTHING_TO_WAIT_FOR = Terms(Canary(tuple(Weight(weight, 0.0, 20) for weight in WEIGHTS), no_traffic="go_on"))
 
 
@@ -167,6 +175,20 @@ def test_when_one_balancer_cannot_all_of_them_go_back_in_one_round() -> None:
     through(there)
 
 
+@pytest.mark.parametrize("faults", [Faults(fail=("app1/blue", "stop")), Faults(fail=("app1/blue", "drain")), Faults(lost=("app2", 5))])
+def test_an_old_one_that_cannot_be_ended_sends_no_request_back(faults: Faults) -> None:
+    there = flips(2, ["lb1"], "blue_green")
+    there.faults = faults
+    done = run(there)
+    assert not done.ok
+    if done.failures:
+        assert "All requests go to app1/green, app2/green on release v2; what they replaced could not be ended." in _runner.message(done, there.wishes)
+    assert there.serving("lb1") == {"app1/green", "app2/green"}
+    there.faults = Faults()
+    assert run(there).ok
+    through(there)
+
+
 def test_a_wish_for_the_old_release_in_the_middle_of_a_canary_takes_the_share_back() -> None:
     there = flips(2, ["lb1"], "canary")
     there.faults = Faults(cut_after=8)
@@ -183,6 +205,7 @@ def test_a_wish_for_the_old_release_in_the_middle_of_a_canary_takes_the_share_ba
 TOPOLOGIES = st.sampled_from([(1, []), (2, []), (1, ["lb1"]), (2, ["lb1", "lb2"]), (3, ["lb1"])])
 
 
+@SIMULATED
 @given(TOPOLOGIES, st.sampled_from(["blue_green", "canary"]), st.booleans(), st.integers(0, 40), st.integers(0, 9))
 def test_a_run_cut_off_after_any_step_is_completed_by_running_again(topology: tuple[int, list[str]], strategy: str, warm: bool, cut: int, seed: int) -> None:
     there = flips(*topology, strategy, idle=Slot(running="v0", current="v0") if warm else None)
@@ -201,6 +224,7 @@ def test_a_run_cut_off_after_any_step_is_completed_by_running_again(topology: tu
     assert not run(there).changed
 
 
+@SIMULATED
 @given(TOPOLOGIES, st.sampled_from(["blue_green", "canary"]), st.data())
 def test_whatever_fails_no_balancer_is_without_a_member_that_answers_and_running_again_completes_it(
     topology: tuple[int, list[str]], strategy: str, data: st.DataObject
