@@ -110,7 +110,13 @@ def read(values: Mapping[str, Any], problems: Problems) -> Reload:
         "(and path:, where that is not bluegreen_health_path).",
     )
     problems.unless(not path or path.startswith("/"), f"bluegreen_release_shown: path is {path!r}; a path that begins with a slash is expected.")
-    return Reload(values.get("reload_signal") or "", values["reload_timeout"], path or values["health_path"], where)
+    signal = values.get("reload_signal") or ""
+    for name, what in (("stop_signal", "stops the program"), ("drain_signal", "sends its clients away")) if values["strategy"] == "reload" else ():
+        problems.unless(
+            not signal or signal != values.get(name),
+            f"bluegreen_reload_signal is {signal}, which is bluegreen_{name}, too, and {what}; another is expected for one of them.",
+        )
+    return Reload(signal, values["reload_timeout"], path or values["health_path"], where)
 
 
 def refuse(values: Mapping[str, Any], command: Words, problems: Problems) -> None:
