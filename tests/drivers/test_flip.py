@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _nginx, _site, _steps
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _files, _install, _maintenance, _nginx, _site, _steps
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing, Refusal, Step
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _pauses, _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
@@ -313,3 +313,47 @@ def test_while_the_old_release_stays_warm_a_person_sends_all_requests_back_in_on
     assert not done.ok and "customers complain" in words(done, shop)
     assert load.failed == [] and shop.serving() == {first} and shop.pid(first) == old and shop.ask().body["release"] == "v1"
     assert [pid for slot, pid in shop.pids().items() if slot != first] == [0]
+
+
+# The guards of the step, on the spot
+
+
+def test_nobody_takes_over_who_does_not_answer_now_or_is_in_maintenance_or_leaves_too_few(canary: Shop) -> None:
+    old, new = _both_run(canary)
+    take_over = step(canary, new, old, 100.0, "v2")
+    marked = {canary.id(new): {"by": "ann", "why": "disk", "since": 1.0}}
+    _maintenance.change(canary.wish, marked, ())
+    refused = _do(canary, take_over)
+    assert refused.failure is not None and "ann" in refused.failure.seen and canary.serving() == {old}
+    _maintenance.change(canary.wish, {}, marked)
+    wish, canary.wish = canary.wish, replace(canary.wish, min_serving=2)
+    refused = _do(canary, take_over)
+    assert refused.failure is not None and "bluegreen_min_serving is 2" in refused.failure.seen and canary.serving() == {old}
+    canary.wish = wish
+    canary.client.stop(f"{canary.wish.service}-{new}")
+    wait_until(lambda: canary.pid(new) == 0, what="its end")
+    for weight in (0.0, 10.0, 100.0):
+        failed = _do(canary, step(canary, new, old, weight, "v2"))
+        assert failed.failure is not None and failed.failure.member == canary.id(new) and canary.serving() == {old}
+
+
+def test_other_weights_are_declared_by_the_step_itself_with_one_reload(canary: Shop) -> None:
+    old, new = _both_run(canary)
+    canary.wish = replace(canary.wish, mixing=replace(canary.wish.mixing, weights=(30.0, 60.0)))
+    outcome = _do(canary, step(canary, new, old, 30.0, "v2"))
+    assert [event.step for event in outcome.events] == ["declare", "shift"]
+    assert 60 <= releases_of(canary.port, 400, canary)["v2"] <= 180
+
+
+def test_a_role_run_in_the_middle_of_a_canary_leaves_it_where_it_stands_and_another_strategy_is_refused(canary: Shop) -> None:
+    old, new = _both_run(canary)
+    assert _do(canary, step(canary, new, old, 50.0, "v2")).failure is None
+    before, link = canary.workers(), _files.target(_nginx.active_link(canary.wish))
+    assert not _install.balancer(canary.wish).changed
+    canary.wish = replace(canary.wish, site=replace(canary.wish.site, body_size="51m"))
+    assert _install.balancer(canary.wish).reloaded
+    seen = releases_of(canary.port, 200, canary)
+    assert canary.workers() != before and _files.target(_nginx.active_link(canary.wish)) == link
+    assert 60 <= seen["v2"] <= 140
+    with pytest.raises(Refusal, match=r"two releases of shop\d+ share its requests; bluegreen_strategy rolling cannot do that"):
+        _install.balancer(replace(canary.wish, strategy="rolling"))
