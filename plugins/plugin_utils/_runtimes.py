@@ -111,11 +111,10 @@ def read(values: Mapping[str, Any], problems: Problems) -> Reload:
     )
     problems.unless(not path or path.startswith("/"), f"bluegreen_release_shown: path is {path!r}; a path that begins with a slash is expected.")
     signal = values.get("reload_signal") or ""
-    for name, what in (("stop_signal", "stops the program"), ("drain_signal", "sends its clients away")) if values["strategy"] == "reload" else ():
-        problems.unless(
-            not signal or signal != values.get(name),
-            f"bluegreen_reload_signal is {signal}, which is bluegreen_{name}, too, and {what}; another is expected for one of them.",
-        )
+    problems.unless(
+        not signal or values["strategy"] != "reload" or signal != values["stop_signal"],
+        f"bluegreen_reload_signal is {signal}, which is bluegreen_stop_signal, too: a reload would stop the program. Another is expected for one of them.",
+    )
     return Reload(signal, values["reload_timeout"], path or values["health_path"], where)
 
 

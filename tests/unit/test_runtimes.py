@@ -86,11 +86,7 @@ REFUSED = {
     "no time for a reload": ({"reload_timeout": 0}, "bluegreen_reload_timeout is 0; a positive number is expected."),
     "a signal that stops": (
         {"strategy": "reload", "runtime": "gunicorn", "stop_signal": "HUP"},
-        "bluegreen_reload_signal is HUP, which is bluegreen_stop_signal, too, and stops the program;",
-    ),
-    "a signal that says goodbye": (
-        {"strategy": "reload", "reload_signal": "USR1", "drain_signal": "USR1"},
-        "bluegreen_reload_signal is USR1, which is bluegreen_drain_signal, too, and sends its clients away;",
+        "bluegreen_reload_signal is HUP, which is bluegreen_stop_signal, too: a reload would stop the program.",
     ),
     "another signal": ({"reload_signal": "TERM"}, "bluegreen_reload_signal is 'TERM'; one of HUP, USR1, USR2 is expected."),
     "our name": (
