@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
 from ._model import Refusal, Supervisor
-from ._watch import _checks
+from ._watch import _checks, _ignore
 from ._watch._settings import RESTART, Settings
 
 ABSENT, PRODUCTION = "absent", "production"
@@ -84,6 +84,11 @@ def _settings(told: Mapping[str, Any], wrong: List[str]) -> Settings:
         wrong.append(f"watch_health_url is {told['health_url']!r}; an http:// or https:// address is expected, such as http://127.0.0.1:9501/health.")
     if told["user"] and not _is_user(told["user"]):
         wrong.append(f"watch_user is {told['user']!r}, who is not on this host. Without it the watch runs as the program's own user.")
+    for pattern in told["ignore"]:
+        try:
+            _ignore.Ignore((pattern,))
+        except re.error as error:
+            wrong.append(f"watch_ignore has {pattern!r}, which cannot be understood: {error}. A pattern as in .gitignore is expected.")
     where: Dict[str, str] = told["supervisor"]
     return Settings(
         program=told["program"],

@@ -66,6 +66,7 @@ def test_code_is_not_ignored(name: str) -> None:
         (["cache/"], ["cache/a"], ["cache"]),
         (["x?.[ab]"], ["x1.a"], ["x1.c", "x.a", "x/.a"]),
         (["[!a].py"], ["b.py"], ["a.py"]),
+        (["[^a].py"], ["b.py", "^.py"], ["a.py"]),
         ([r"\!x", r"\*"], ["!x", "*"], ["x"]),
         (["*.php", "!keep.php"], ["a.php"], ["keep.php"]),
         (["v", "!v/keep"], ["v/keep"], []),
@@ -81,7 +82,7 @@ def test_patterns_mean_what_they_mean_in_a_gitignore(patterns: list[str], hidden
 
 def test_patterns_agree_with_git_itself(tmp_path: Path) -> None:
     draw = random.Random(1)
-    parts = ["a", "b", "ab", "*", "a*", "**", "?", "[ab]"]
+    parts = ["a", "b", "ab", "*", "a*", "**", "?", "[ab]", "[!a]", "[a-b]c"]
     patterns = sorted({("/" if draw.random() < 0.3 else "") + "/".join(draw.choice(parts) for _ in range(draw.randint(1, 3))) for _ in range(60)})
     names = sorted({"/".join(draw.choice(["a", "b", "ab", "ba", "c"]) for _ in range(draw.randint(1, 4))) for _ in range(60)})
     subprocess.run(["git", "init", "-q", "."], cwd=tmp_path, check=True, stdin=subprocess.DEVNULL)
@@ -347,6 +348,7 @@ def test_it_is_refused_in_production_where_only_taking_it_away_goes(kind: dict[s
         ({"paths": ["code", "/a/../b", "/"]}, "watch_paths has 'code'"),
         ({"debounce": 0.0}, "watch_debounce is 0; seconds from 0.02 to 60"),
         ({"debounce": 9.0}, "watch_debounce_max is 5; not less than watch_debounce"),
+        ({"ignore": ["a", "[z-a]"]}, "watch_ignore has '[z-a]', which cannot be understood"),
         ({"poll": -1.0}, "watch_poll is -1"),
         ({"reload": "KILL"}, "watch_reload is 'KILL'"),
         ({"reload": "again"}, "watch_reload is 'again'"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Iterable, List, Pattern, Tuple
 
@@ -25,7 +26,12 @@ class Ignore:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self._rules: List[Tuple[Pattern[str], bool, bool]] = [_rule(pattern) for pattern in patterns if pattern.strip("!/ ")]
+        rules = [_rule(pattern) for pattern in patterns if pattern.strip("!/ ")]
+        # Those that stand side by side and say the same are one expression: each entry of a large directory is held against all.
+        groups = itertools.groupby(rules, key=lambda rule: rule[1:])
+        self._rules: List[Tuple[Pattern[str], bool, bool]] = [
+            (re.compile("|".join(f"(?:{text})" for text, _, _ in group), re.DOTALL), back, only_folder) for (back, only_folder), group in groups
+        ]
 
     def entry(self, name: str, folder: bool) -> bool:
         """Whether this entry is ignored, its parents apart."""
@@ -42,12 +48,13 @@ class Ignore:
         return any(self.entry(parent, True) for parent in parents) or self.entry(name, folder)
 
 
-def _rule(pattern: str) -> Tuple[Pattern[str], bool, bool]:
+def _rule(pattern: str) -> Tuple[str, bool, bool]:
+    """The expression, whether it takes back, and whether it is for directories only."""
     back = pattern.startswith("!")
     glob = pattern[1:] if back else pattern
     only_folder, glob = glob.endswith("/"), glob.rstrip("/")
     anchored = "/" in glob
-    return re.compile(("" if anchored else "(?:.*/)?") + _regex(glob.lstrip("/")) + r"\Z", re.DOTALL), back, only_folder
+    return ("" if anchored else "(?:.*/)?") + _regex(glob.lstrip("/")) + r"\Z", back, only_folder
 
 
 def _regex(glob: str) -> str:
@@ -63,8 +70,8 @@ def _regex(glob: str) -> str:
             out, at = out + "[^/]", at + 1
         elif glob[at] == "[" and glob.find("]", at + 2) > 0:
             end = glob.find("]", at + 2)
-            inner = glob[at + 1 : end].replace("\\", r"\\").replace("[", r"\[").replace("^", r"\^")
-            out, at = out + f"(?!/)[{'^' + inner[1:] if inner.startswith('!') else inner}]", end + 1
+            inner = re.sub(r"([\\\[^&|~])", r"\\\1", glob[at + 1 : end].lstrip("!^"))
+            out, at = out + f"(?!/)[{'^' if glob[at + 1] in '!^' else ''}{inner}]", end + 1
         elif glob[at] == "\\" and at + 1 < len(glob):
             out, at = out + re.escape(glob[at + 1]), at + 2
         else:
