@@ -115,12 +115,12 @@ def simulated() -> fleet.Part:
 
 
 def judged(rounds: int) -> fleet.Part:
-    """False alarms must be one in a hundred at most, and nine in ten of those that are worse found."""
+    """False alarms must be one in a hundred at most, more where processes stand still, and nine in ten of those that are worse found."""
     sys.path.insert(0, str(collections_path()))
     from . import canary
 
     rows = canary.measure(rounds)
-    right = all(row["found worse"] >= 0.9 * rounds if row["worse"] else row["found worse"] <= max(1, 0.01 * rounds) for row in rows)
+    right = all(row["found worse"] >= 0.9 * rounds if row["worse"] else row["found worse"] <= max(1, row["allowed"] * rounds) for row in rows)
     return {"cases": rows}, canary.table(rows), right
 
 
