@@ -42,16 +42,20 @@ async def received(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, over: asyncio.Event) -> None:
     """Until the client has said goodbye, of itself or because it was told to."""
-    leaving, kind = asyncio.ensure_future(over.wait()), -1
+    leaving, reading = asyncio.ensure_future(over.wait()), asyncio.ensure_future(received(reader))
+    kind, told = -1, False
     while kind != CLOSE:
-        reading = asyncio.ensure_future(received(reader))
-        await asyncio.wait({reading, leaving} if not over.is_set() else {reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not reading.done():
+        await asyncio.wait({reading} if told else {reading, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if over.is_set() and not told:
             writer.write(frame(CLOSE, RESTART.to_bytes(2, "big")))
-        kind, body = await reading
-        if not over.is_set():  # else it gets no answer, and asks again where it goes
-            writer.write(frame(CLOSE, body) if kind == CLOSE else frame(1, who(len(body))))
+            told = True
+        if reading.done():
+            kind, body = reading.result()
+            reading = asyncio.ensure_future(received(reader))
+            if not told:  # else it gets no answer, and asks again where it goes
+                writer.write(frame(CLOSE, body) if kind == CLOSE else frame(1, who(len(body))))
     leaving.cancel()
+    reading.cancel()
 
 
 async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
