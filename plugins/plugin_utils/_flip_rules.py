@@ -37,14 +37,14 @@ class Flip:
 
 def read(values: Mapping[str, Any], canary: Canary, members: Sequence[Member], need: int, problems: Problems) -> Flip:
     """How one slot takes over from the other, as the user wrote it; ``members`` are all that a balancer serves, or the host's own."""
-    strategy, keep = values["strategy"], values["keep_old"]
+    strategy, keep, old = values["strategy"], values["keep_old"], values["old"]
     problems.unless(0 <= keep <= _LONGEST, f"bluegreen_keep_old is {keep:g}; seconds from 0 to {_LONGEST:.0f} are expected.")
     smoke = tuple(_smoke(number, entry, problems) for number, entry in enumerate(values["smoke"], 1))
     mixing = _mixing(values, canary, problems)
     if strategy not in ("blue_green", "canary"):
         return Flip()
     _check_slots(strategy, members, need, problems)
-    return Flip(mixing, smoke, keep, values["old"] == "stop")
+    return Flip(mixing, smoke, keep, old == "stop")
 
 
 def _check_slots(strategy: str, members: Sequence[Member], need: int, problems: Problems) -> None:
