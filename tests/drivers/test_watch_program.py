@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.server
 import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -335,6 +337,33 @@ def test_a_signal_that_the_program_does_not_know_is_told(edited: Edited) -> None
     edited.save(2)
 
     assert edited.says("NOT WELL: USR2 ended ", "watch_reload: restart")
+
+
+class Health(http.server.BaseHTTPRequestHandler):
+    """Answers with the status of the moment."""
+
+    status = 500
+
+    def do_GET(self) -> None:
+        self.send_response(type(self).status)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+def test_a_program_that_runs_and_is_not_healthy_is_told_and_one_that_is_as_well(edited: Edited) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/health"
+        edited.begin(health_url=url, start_timeout=1.0)
+
+        edited.save(2)
+        assert edited.says("NOT WELL: ", f"{edited.name} runs and is not healthy: {url}: 500 Internal Server Error")
+        Health.status = 204
+        edited.save(3)
+        assert edited.says(" loaded: value.py; ", ", healthy)")
+        server.shutdown()
 
 
 def test_a_program_that_somebody_stopped_stays_stopped(edited: Edited) -> None:
