@@ -353,7 +353,8 @@ class Health(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_program_that_runs_and_is_not_healthy_is_told_and_one_that_is_as_well(edited: Edited) -> None:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Health) as server, contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(server.shutdown)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/health"
         edited.begin(health_url=url, start_timeout=1.0)
@@ -363,7 +364,6 @@ def test_a_program_that_runs_and_is_not_healthy_is_told_and_one_that_is_as_well(
         Health.status = 204
         edited.save(3)
         assert edited.says(" loaded: value.py; ", ", healthy)")
-        server.shutdown()
 
 
 def test_a_program_that_somebody_stopped_stays_stopped(edited: Edited) -> None:
