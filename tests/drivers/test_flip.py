@@ -337,6 +337,17 @@ def test_nobody_takes_over_who_does_not_answer_now_or_is_in_maintenance_or_leave
         assert failed.failure is not None and failed.failure.member == canary.id(new) and canary.serving() == {old}
 
 
+def test_one_of_several_that_does_not_answer_keeps_a_balancer_from_moving(fleet_of: MakeFleet) -> None:
+    fleet = two_hosts(fleet_of, retire=False)
+    assert fleet.swap("v2").ok
+    now = fleet.lb.serving()
+    (gone, other) = sorted({"blue", "green", "red", "grey"} - now)
+    fleet.hosts["app2"].client.stop(f"{fleet.lb.wish.service}-{other if other in ('red', 'grey') else gone}")
+    back = fleet.step("shift", gone, other, release="v1", leaving=tuple(fleet.member(slot).id for slot in now))
+    failed = fleet.do(back)
+    assert failed.failure is not None and failed.failure.member.startswith("app2/") and fleet.lb.serving() == now
+
+
 def test_other_weights_are_declared_by_the_step_itself_with_one_reload(canary: Shop) -> None:
     old, new = _both_run(canary)
     canary.wish = replace(canary.wish, mixing=replace(canary.wish.mixing, weights=(30.0, 60.0)))

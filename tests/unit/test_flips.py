@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from collections.abc import Sequence
@@ -200,6 +201,45 @@ def test_a_wish_for_the_old_release_in_the_middle_of_a_canary_takes_the_share_ba
         host.wish = replace(host.wish, release=OLD, rollback=True)
     assert run(there).ok
     assert there.serving("lb1") == {"app1/blue", "app2/blue"} and there.mixed("lb1").step < 0
+
+
+@pytest.mark.parametrize("strategy", ["blue_green", "canary"])
+@pytest.mark.parametrize("topology", [(2, ["lb1", "lb2"]), (2, [])])
+def test_wherever_it_is_cut_off_it_goes_on_from_there(topology: tuple[int, list[str]], strategy: str) -> None:
+    for cut in itertools.count():
+        there = flips(*topology, strategy)
+        there.faults = Faults(cut_after=cut)
+        try:
+            run(there)
+            break
+        except CutOff:
+            stood = min((there.mixed(name).step for name, host in there.hosts.items() if host.pools), default=-1)
+        there.faults, there.shifts = Faults(), []
+        assert run(there).ok
+        through(there)
+        if stood > 0:
+            assert min(weight for _where, weight in there.shifts) == WEIGHTS[stood - 1], "it began anew"
+    assert cut > 10
+
+
+@pytest.mark.parametrize("lost", ["lb1", "app2"])
+def test_whenever_a_host_is_lost_what_it_may_still_serve_is_left_as_it_is(lost: str) -> None:
+    for call in range(1, 12):
+        there = flips(2, ["lb1", "lb2"], "blue_green")
+        there.faults = Faults(lost=(lost, call))
+        run(there)
+        assert all(there.serving(name) for name in ("lb1", "lb2"))
+        there.faults = Faults()
+        assert run(there).ok
+        through(there)
+
+
+def test_one_that_dies_before_it_takes_over_is_told_and_no_balancer_is_moved() -> None:
+    there = flips(1, ["lb1"], "blue_green")
+    there.faults = Faults(dies=("app1/green", 3))
+    done = run(there)
+    assert "app1/green was swapped and is not as wished again" in done.blocked
+    assert there.shifts == [] and there.serving("lb1") == {"app1/blue"}
 
 
 TOPOLOGIES = st.sampled_from([(1, []), (2, []), (1, ["lb1"]), (2, ["lb1", "lb2"]), (3, ["lb1"])])
