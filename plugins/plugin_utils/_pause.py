@@ -99,6 +99,8 @@ class Pause:
 
     def _no_traffic(self) -> Decision:
         seen = f"{self._sums[NEW].answers:,} answers, stable {self._sums[OLD].answers:,}, in {span(self.step.seconds)}"
+        if not any(side.answers for side in self._sums.values()):
+            seen += "; no balancer has written a line to its canary.log: nobody asked, or a location of yours that does not include ours answered"
         if self._canary.no_traffic == "wait":
             return self._going("waits for answers to judge by (bluegreen_canary_no_traffic)")
         if self._canary.no_traffic == "go_on":

@@ -65,6 +65,7 @@ def test_a_step_without_enough_answers_of_either_does_what_its_user_says(fewer: 
     stopped = pause("stop").look(fewer, 1060.0)
     assert isinstance(stopped, Stop)
     assert stopped.expected == "100 answers of each release to judge by (bluegreen_canary_requests; see bluegreen_canary_no_traffic)"
+    assert ("no balancer has written a line to its canary.log" in stopped.seen) == (not fewer)
     gone = pause("go_on").look(fewer, 1060.0)
     assert isinstance(gone, Next)
     assert gone.warning.startswith("the canary at 5 % was not judged: ")
