@@ -36,8 +36,8 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     "nginx_upstream": (
         "Install the pools, the link and the switch in nginx",
         "Installs the pools that a release needs, the link that names the one in use, and a server block or files to include in yours.",
-        ["service", "group", *PLACE, "serial", *SLOTS, "strategy", "preview", "canary", "canary_sticky", "access_log", "server_name", "tls_certificate", "tls_key", "body_size",
-         "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
+        ["service", "group", *PLACE, "serial", *SLOTS, "strategy", "preview", "canary", "canary_sticky", "access_log",
+         "server_name", "tls_certificate", "tls_key", "body_size", "server_extra", "location", "proxy_connect_timeout", "proxy_read_timeout", "proxy_send_timeout", "next_upstream", "cookie_path",
          "upstream_keepalive", "upstream_idle", "upstream_max_fails", "nginx_command", "nginx_config", "nginx_conf_dir", "nginx_state_dir",
          "nginx_pid_file", "nginx_error_log", "nginx_reload_command"],
         ["service"],

@@ -175,7 +175,8 @@ def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:
             )
         if wish.strategy != wishes[0].strategy:
             raise Refusal(
-                f"bluegreen_strategy is {wishes[0].strategy} for {wishes[0].host} and {wish.strategy} for {wish.host}: set it alike for all hosts of the service."
+                f"bluegreen_strategy is {wishes[0].strategy} for {wishes[0].host} and {wish.strategy} for {wish.host}: "
+                "set it alike for all hosts of the service."
             )
         if wish.fleet_jobs != wishes[0].fleet_jobs:
             raise Refusal(

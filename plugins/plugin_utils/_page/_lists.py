@@ -95,11 +95,7 @@ def story(record: Record) -> list[dict[str, Any]]:
         for step in record["steps"]
         if step["step"] == "declare" and step["outcome"] == "ok"
     ]
-    found += [
-        _entry(step["start"], "not told" if step["step"] == "goodbye" else "time over", "warn", step["seconds"], ", ".join(step["members"]), f"{step['step']}: {step['detail']}")
-        for step in record["steps"]
-        if step["outcome"] == "overtime"
-    ]
+    found += [_overtime(step) for step in record["steps"] if step["outcome"] == "overtime"]
     found += [
         _entry(item["at"], "failure", "failed", None, item["member"] or item["host"], f"{item['step']}: expected {item['expected']}; seen {item['seen']}")
         for item in record["failures"]
@@ -117,6 +113,11 @@ def story(record: Record) -> list[dict[str, Any]]:
     for entry in found:
         entry["since"] = since(max(entry["at"] - record["began"], 0))
     return sorted(found, key=lambda entry: entry["at"])
+
+
+def _overtime(step: Record) -> dict[str, Any]:
+    what = "not told" if step["step"] == "goodbye" else "time over"
+    return _entry(step["start"], what, "warn", step["seconds"], ", ".join(step["members"]), f"{step['step']}: {step['detail']}")
 
 
 def _entry(at: float, what: str, outcome: str, seconds: float | None, who: str, detail: str) -> dict[str, Any]:
