@@ -10,8 +10,8 @@ can say how far they are and notice an interrupt, and ``resume`` carries on in t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, List, Optional, Sequence, Tuple, Union
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from . import _account, _observe
 from ._frame import Clock, Failed, Frame, attempt
@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the steps: ``waiting`` is the step whose wait goes on, with ``resume`` and ``elapsed`` filled in."""
+    """What became of the steps: ``waiting`` is the step whose wait goes on, with ``resume`` and ``elapsed`` filled in.
+
+    ``found`` is what a later step, by its name, begins with.
+    """
 
     events: Tuple[Event, ...]
     state: HostState
     waiting: Optional[Step] = None
     failure: Optional[Failure] = None
+    found: Dict[str, Dict[str, Any]] = field(default_factory=dict)
 
 
 def run(wish: Wish, client: Optional[Client], steps: Sequence[Step], seconds: float = 2.0, clock: Optional[Clock] = None) -> Outcome:
@@ -72,7 +76,7 @@ class _Walk:
         done: _account.Done = []
         before = _account.now_in(self.wish) if steps else {}
         for step in steps:
-            step = replace(step, resume={**self.frame.found.pop(step.name, {}), **step.resume})
+            step = replace(step, resume={**step.resume, **self.frame.found.pop(step.name, {})})
             if self.events and self.frame.is_over():
                 waiting = step  # not begun: what was done is told first
                 break
@@ -82,7 +86,7 @@ class _Walk:
                 break
         if done:
             _account.note(self.wish, done, failure, before)
-        return Outcome(tuple(self.events), _observe.host(self.wish, self.client, self.frame.clock.sleep), waiting, failure)
+        return Outcome(tuple(self.events), _observe.host(self.wish, self.client, self.frame.clock.sleep), waiting, failure, self.frame.found)
 
     def _do(self, step: Step) -> Tuple[Optional[Step], Optional[Failure]]:
         event, waiting, error = attempt(step, self.wish.host, self.frame.clock, lambda now: self._method(now)(now))

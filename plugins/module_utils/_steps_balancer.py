@@ -42,6 +42,8 @@ class BalancerSteps:
         missed = any(self._answers(member, step) for member in leaving)  # taking out who does not answer anyway costs nothing
         guard = functools.partial(self._must_not_undercut, step) if missed else functools.partial(self._must_not_empty, leaving)
         moved = self._move(lambda: _nginx.switch(self.wish, step.members, (), guard))
+        if self.wish.goodbye.is_said:  # who is here before they are told
+            self.frame.found["drain"] = {"there": self._connections(leaving)}
         return self._serving() if moved else None
 
     def drain(self, step: Step) -> str:
@@ -51,12 +53,12 @@ class BalancerSteps:
             _nginx.must_be_out(self.wish, member)
         told, limit = step.seconds > 0, step.seconds or self.wish.drain_timeout
         end = self.frame.clock.now() - step.elapsed + limit
-        quiet, there, look = 0, step.resume.get("there", 0), LOOK
+        quiet, most, look = 0, step.resume.get("there", {}), LOOK
         while quiet < _QUIET_LOOKS:
-            nginx = _nginx.processes(self.wish.nginx)
-            counts = {member.id: _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx) for member in members}
-            busy = sum(counts.values())
-            there, quiet = max(there, busy), 0 if busy else quiet + 1
+            counts = self._connections(members)
+            most = {name: max(count, most.get(name, 0)) for name, count in counts.items()}
+            busy, there = sum(counts.values()), sum(most.values())
+            quiet = 0 if busy else quiet + 1
             left = f"{busy} of {_connections(there)} left" if told else f"{_connections(busy)} left"
             if busy and self.frame.clock.now() >= end:
                 gone = f", {there - busy} left by themselves" if told else ""
@@ -67,10 +69,15 @@ class BalancerSteps:
                 raise Overtime(f"{left} after {limit:g} s{gone}; going on, they will be cut (bluegreen_on_drain_timeout is go_on)")
             if quiet < _QUIET_LOOKS:
                 look = min(look * 1.5, _LONG_LOOK) if told and busy else LOOK  # a thousand connections take 10 ms to be counted
-                self.frame.pause(f"{left}, of {limit:g} s", look, there=there)
+                self.frame.pause(f"{left}, of {limit:g} s", look, there=most)
         others = sum(_sockets.incoming(member.ports.values()) for member in members if self._is_own(member))
         gone = f", {there} left by themselves" if told and there else ""
         return f"no connection left{gone}{f', {others} not from the balancer' if others else ''}"
+
+    def _connections(self, members: Sequence[Member]) -> Dict[str, int]:
+        """How many connections this balancer has to each of them."""
+        nginx = _nginx.processes(self.wish.nginx)
+        return {member.id: _sockets.outgoing([(member.address, port) for port in member.ports.values()], nginx) for member in members}
 
     def enable(self, step: Step) -> str:
         """Let the balancer serve the members again, after one more look: they may have died, or be out of this host's reach."""

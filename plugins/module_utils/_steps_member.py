@@ -65,9 +65,6 @@ class MemberSteps:
         name, process = _adopt.running(self.wish, self.client, member.slot)
         if not there or not process.pid:
             return None
-        if self.wish.pool:  # its own nginx waits for them next
-            own = _nginx.processes(self.wish.nginx)
-            self.frame.found["drain"] = {"there": _sockets.outgoing([(member.address, port) for port in member.ports.values()], own)}
         try:
             how = _goodbye.tell(self.wish, member, self.client, name, process.pid)
         except _goodbye.Untold as why:

@@ -64,6 +64,10 @@ waiting:
   description: The step whose wait is not over, to be sent again.
   type: dict
   returned: success
+found:
+  description: What a later step, by its name, begins with, in its key C(resume).
+  type: dict
+  returned: success
 failure:
   description: What was expected and seen, with the program's last log lines.
   type: dict
@@ -94,6 +98,7 @@ def work(module):
         "state": dump(outcome.state),
         "waiting": dump(outcome.waiting) if outcome.waiting else None,
         "failure": dump(outcome.failure) if outcome.failure else None,
+        "found": outcome.found,
     }
 
 

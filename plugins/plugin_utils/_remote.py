@@ -175,7 +175,8 @@ def _heard(state: HostState | None, result: Mapping[str, Any]) -> Answer:
     """A module's result as the answer to a call."""
     waiting = load(Step, result["waiting"]) if result["waiting"] else None
     failure = load(Failure, result["failure"]) if result["failure"] else None
-    return _answer(state, [load(Event, event) for event in result["events"]], waiting, failure)
+    answer = _answer(state, [load(Event, event) for event in result["events"]], waiting, failure)
+    return replace(answer, found=result.get("found") or {})
 
 
 def _answer(state: HostState | None, events: Sequence[Event], waiting: Step | None, failure: Failure | None) -> Answer:

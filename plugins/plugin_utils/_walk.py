@@ -12,8 +12,8 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeVar
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, Step, Wish
 
@@ -26,12 +26,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a host said to a call: the events of its steps, how it looks now (None where it is not looked at), and what is not over or went wrong."""
+    """What a host said to a call: the events of its steps, how it looks now (None where it is not looked at), and what is not over or went wrong.
+
+    ``found`` is what a later step there, by its name, begins with.
+    """
 
     state: HostState | None
     events: tuple[Event, ...] = ()
     waiting: Step | None = None
     failure: Failure | None = None
+    found: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Lost(Exception):
@@ -81,6 +85,7 @@ class Walk:
         self._chosen = chosen
         self._tell = tell
         self._lock = threading.Lock()
+        self._found: dict[tuple[str, str], Mapping[str, Any]] = {}  # by host and step
         self.before = self._seen(())
         self.world = self._seen(())
 
@@ -205,6 +210,8 @@ class Walk:
         if step.name in ("goodbye", "stop", "start"):
             others = self.wishes[host].others
             return replace(step, out_of=tuple(name for name in others if name in world and not world.serves(name, step.members[0])))
+        if step.name == "drain" and not step.resume:
+            return replace(step, resume=dict(self._found.pop((host, step.name), {})))
         if step.name == "switch":
             return replace(step, expected=world.expected(host))
         return replace(step, expected=world.expected(host, step.members)) if step.name == "enable" else step
@@ -215,6 +222,7 @@ class Walk:
         members = {(step.name, step.member): step.members for step in steps}
         with self._lock:
             self.result.calls += 1
+            self._found.update({(host, name): value for name, value in answer.found.items()})
             if answer.state:
                 self.result.states[host] = answer.state
             kept = [event for event in answer.events if event.outcome != "waiting"]

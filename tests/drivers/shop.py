@@ -168,7 +168,7 @@ class InProcess:
             wish = replace(wish, boot_timeout=max(wish.boot_timeout, 30.0))
         done = _steps.run(passed(Wish, wish), self.clients.get(wish.host), [passed(Step, step) for step in steps], self.seconds)
         waiting = passed(Step, done.waiting) if done.waiting else None
-        return _runner.Answer(state_of(done.state), done.events, waiting, done.failure)
+        return _runner.Answer(state_of(done.state), done.events, waiting, done.failure, done.found)
 
     def together(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
         with ThreadPoolExecutor(max(len(jobs), 1)) as pool:

@@ -27,7 +27,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _goodbye,
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Member, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
-from tests.drivers.conftest import MakeShop, next_service
+from tests.drivers.conftest import MakeFleet, MakeShop, next_service
 from tests.drivers.shop import APPS, Asking, InProcess, Shop, altered, make_wish, new_ports, running, words
 from tools.bed import PYTHON, ROOT, Bed, temporary, wait_until
 
@@ -372,3 +372,23 @@ def test_who_does_not_answer_in_time_or_at_all_is_not_told(shop: Shop) -> None:
             _goodbye.tell(wish, member, shop.client, "", 0)
     with pytest.raises(_goodbye.Untold, match=r"no answer: .*refused"):
         _goodbye.tell(wish, member, shop.client, "", 0)
+
+
+# Several balancers
+
+
+def test_each_balancer_counts_who_was_there_before_the_application_was_told(fleet_of: MakeFleet) -> None:
+    fleet = fleet_of("blue", balancers=2, goodbye=SIGNAL)
+    fleet.install()
+    member = fleet.member("blue")
+    with fleet.answering("blue"), contextlib.ExitStack() as stack:
+        for balancer in fleet.balancers.values():
+            balancer.wish = replace(balancer.wish, min_serving=0)
+        stay = [stack.enter_context(Client(fleet.lb.port).socket) for _ in range(2)]
+        switched = fleet.do(fleet.step("switch", "blue"))
+        assert switched.found == {"drain": {"there": {member.id: 2}}}
+        assert fleet.do(fleet.step("switch", "blue", on="lb2")).found == {"drain": {"there": {member.id: 0}}}
+        for one in stay:
+            one.close()
+        drained = fleet.do(fleet.step("drain", "blue", seconds=20.0, resume=switched.found["drain"]))
+        assert drained.events[-1].detail == "no connection left, 2 left by themselves"

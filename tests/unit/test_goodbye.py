@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -51,6 +53,20 @@ def test_it_is_told_when_every_balancer_is_away_and_they_wait_for_its_clients_be
     assert sorted(order[: 2 * balancers + 1]) == ["drain"] * balancers + ["goodbye"] + ["switch"] * balancers
     assert order[2 * balancers + 1 :] == ["stop", "point", "start", "check"] + ["enable"] * balancers
     assert [step.host for step in mine if step.name == "goodbye"] == ["app1"]
+
+
+def test_a_drain_begins_with_what_its_balancer_found_when_it_switched_away() -> None:
+    there = fleet({"app1": one_slot(), "app2": one_slot()}, ["lb1", "lb2"], local=False, goodbye=SAID)
+    walk = there.walk
+
+    def counting(wished: Wish, steps: Sequence[Step]) -> _runner.Answer:
+        away = [step.member for step in steps if step.name == "switch"]
+        return replace(walk(wished, steps), found={"drain": {"there": f"{away[0]} of {wished.host}"}} if away else {})
+
+    there.walk = counting  # type: ignore[method-assign]
+    drains = [(step.host, step.member, step.resume["there"]) for step in run(there) if step.name == "drain"]
+    assert len(drains) == 4
+    assert all(there == f"{member} of {host}" for host, member, there in drains)
 
 
 def test_a_slot_that_was_taken_over_from_says_goodbye_before_it_retires() -> None:
