@@ -82,7 +82,9 @@ def ask(port: int, path: str = "/", body: bytes | None = None, seconds: float = 
 
 
 @contextlib.contextmanager
-def running(*command: str, cwd: Path = APPS, ready: Callable[[int], Any] = bool, seconds: float = 10.0, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    *command: str, cwd: Path = APPS, ready: Callable[[int], Any] = bool, seconds: float = 10.0, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the test's own, in a session of its own; it and what it started end with the block."""
     process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
