@@ -115,7 +115,7 @@ def shift(found: Sides, weight: float, world: World, restore: bool = False) -> B
         pools = tuple(_missing(enter, leave, weight, name, world))
         declare = (Step("declare", name, enter, pools=pools),) if pools else ()
         smoke = (Step("smoke", name, enter, release),) if weight == 0 and world.wishes[name].smoke else ()
-        part[name] = (*declare, *smoke, Step("shift", name, enter, release, restore, leaving=leave, weight=weight))
+        part[name] = (*declare, Step("shift", name, enter, release, restore, leaving=leave, weight=weight), *smoke)
     after: Round = {}
     if weight == ALL and not restore:
         after = {wish.host: steps for wish, member in found.new for steps in [hooks_of(wish, member, "after_enable", world)] if steps}

@@ -110,6 +110,19 @@ def test_a_smoke_test_that_fails_keeps_clients_away(shop: Shop) -> None:
     assert shop.ask().body["release"] == "v1" and shop.ask(**{"X-Preview": "k3y"}).body["release"] == "v1"
 
 
+def test_a_smoke_test_is_asked_of_the_member_and_through_nginx_as_a_tester(shop: Shop) -> None:
+    shop.released()
+    shop.wish = replace(shop.wish, smoke=(Health(path="/", body='"v2"', timeout=2.0),))
+    assert shop.swap("v2").ok
+    shop.wish = replace(shop.wish, smoke=(Health(path="/", body='"X-Forwarded-Port"', timeout=2.0),))
+    assert not shop.swap("v3").ok, "nginx alone adds it, the member's own answer has none"
+    shop.wish = replace(shop.wish, smoke=(Health(path="/", body='"v4"', timeout=2.0),))
+    shop.wish = replace(shop.wish, mixing=replace(shop.wish.mixing, value="0ther"))  # nginx does not know it yet: a tester would meet the old release
+    done = shop.swap("v4")
+    assert not done.ok and "nginx as a tester" in words(done, shop)
+    assert shop.ask().body["release"] == "v2"
+
+
 def step(shop: Shop, enter: str, leave: str, weight: float, release: str) -> Step:
     return Step("shift", shop.wish.host, (shop.id(enter),), release, leaving=(shop.id(leave),), weight=weight)
 
