@@ -45,5 +45,5 @@ def test_an_application_that_lets_nobody_go_has_them_cut_when_their_time_is_over
         done = scene.release("v4", long_drain_timeout=5, drain_timeout=5).good()
     scene.whole("v4")
     print(f"    {probe.result['sockets']}")
-    done.says("0 left by themselves; going on, they will be cut")
+    done.says("drain TIME OVER", "left by themselves; going on, they will be cut")
     assert probe.result["sockets"]["cut"] >= CLIENTS

@@ -41,7 +41,7 @@ def sides(world: World) -> Sides:
     """The slot of each host that the release shall run in, and the others."""
     wishes = [wish for wish in world.wishes.values() if wish.host in world and any(not world.is_left_alone(member.id) for member in wish.members)]
     pairs = [(wish, _newcomer(wish, world)) for wish in wishes]
-    others = [(wish, member) for wish, new in pairs for member in wish.members if member.id != new.id]
+    others = [(wish, member) for wish, new in pairs for member in wish.members if member.id != new.id and not world.is_left_alone(member.id)]
     return Sides(tuple(pairs), tuple(others))
 
 
@@ -55,7 +55,7 @@ def _newcomer(wish: Wish, world: World) -> Member:
         slot = world.slot(member)
         right = runs_as_wished(wish, slot) and slot.healthy
         serves = _serves(wish, member, world)
-        return (world.is_left_alone(member.id), not (right and serves), not right, serves and not _enters(wish, member, world), serves)
+        return (world.is_left_alone(member.id), not (right and serves), not right, serves and not _enters(wish, member, world), serves, slot.running)
 
     return min(wish.members, key=rank)  # of equals, the first one
 
@@ -77,7 +77,7 @@ def is_ready(wish: Wish, member: Member, world: World) -> bool:
 def weights_left(found: Sides, world: World) -> list[float]:
     """The steps that are still to be done: none where the new ones alone serve.
 
-    One is enough for a rollback, and where a balancer has nobody else to serve, because it moved before a run was cut off.
+    One is enough for a rollback, for who comes back from maintenance, and where a balancer has nobody else to serve, because it moved before a run was cut off.
     Where none of the others answers, there is nobody to share with.
     """
     balancers = _balancers(found, world)
@@ -85,7 +85,7 @@ def weights_left(found: Sides, world: World) -> list[float]:
         return []
     wish, entering = found.new[0][0], frozenset(found.entering)
     others = {member for name in balancers for member in world.serving(name) - entering}
-    if wish.rollback or not all(world.serving(name) - entering for name in balancers):
+    if wish.rollback or wish.lifting or not all(world.serving(name) - entering for name in balancers):
         return [ALL]
     weights = wish.mixing.weights if wish.strategy == "canary" and any(map(world.answers, others)) else ()
     reached = min((world.step(name) if world.entering(name) <= entering else -1) for name in balancers)

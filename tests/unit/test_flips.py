@@ -242,6 +242,31 @@ def test_one_that_dies_before_it_takes_over_is_told_and_no_balancer_is_moved() -
     assert there.shifts == [] and there.serving("lb1") == {"app1/blue"}
 
 
+def test_a_host_in_maintenance_is_left_alone_and_comes_back_in_one_step() -> None:
+    there = flips(2, ["lb1"], "canary")
+    pools = there.mixed("lb1")
+    mark = {"by": "ann", "why": "disk", "since": 1.0}
+    pools.marks = {"app1/blue": mark, "app1/green": mark}
+    pools.serve(["app2/blue"], (), -1)
+    assert run(there).ok
+    assert there.serving("lb1") == {"app2/green"}
+    assert [there.slot(f"app1/{slot}").running for slot in ("blue", "green")] == [OLD, None]
+    there.shifts, there.chosen = [], frozenset(pools.marks)
+    for host in there.hosts.values():
+        host.wish = replace(host.wish, lifting=tuple(pools.marks))
+    there.begin()
+    assert _runner.swap(there.wishes, there, lambda _told: None, _runner.Policy(chosen=there.chosen, terms=NOTHING_TO_WAIT_FOR)).ok
+    assert there.shifts == [("lb1", 100.0)] and there.serving("lb1") == {"app1/green", "app2/green"}
+    assert there.slot("app1/blue").running is None
+
+
+def test_a_slot_in_maintenance_is_not_stopped_as_an_old_one() -> None:
+    there = flips(1, ["lb1"], "blue_green", idle=Slot(running="v0", current="v0"))
+    there.mixed("lb1").marks = {"app1/green": {"by": "ann", "why": "disk", "since": 1.0}}
+    run(there)
+    assert there.slot("app1/green").running == "v0"
+
+
 TOPOLOGIES = st.sampled_from([(1, []), (2, []), (1, ["lb1"]), (2, ["lb1", "lb2"]), (3, ["lb1"])])
 
 
