@@ -193,6 +193,20 @@ def test_many_commands_of_one_moment_are_told_as_one_and_those_that_failed_each(
     assert "failed" in [entry["outcome"] for entry in _lists.story(record) if entry["what"] == "hook before_stop"]
 
 
+def test_a_goodbye_is_told_with_how_many_left_and_who_was_not_told_is_a_warning() -> None:
+    record = _record.record(release(4))
+    drains = [step for step in record["steps"] if step["step"] == "drain"]
+    first, second = (step["members"][0] for step in drains[:2])
+    record["steps"] += [
+        {**drains[0], "step": "goodbye", "members": [first], "detail": "USR2 to pid 7; 3 connections, 10 s to leave"},
+        {**drains[1], "step": "goodbye", "members": [second], "outcome": "overtime", "detail": "POST /drain answers 404"},
+    ]
+    told = {entry["what"]: entry for entry in _lists.story(record) if entry["what"] in ("goodbye", "clients left", "not told")}
+    assert (told["goodbye"]["who"], told["goodbye"]["detail"]) == (first, "USR2 to pid 7; 3 connections, 10 s to leave")
+    assert (told["clients left"]["who"], told["clients left"]["outcome"]) == (first, "ok")
+    assert (told["not told"]["who"], told["not told"]["outcome"]) == (second, "warn")
+
+
 def test_what_each_of_many_hosts_did_is_one_entry() -> None:
     lines = release(2)
     stages = [{**lines[2], "host": f"app{number}", "outcome": "failed" if number == 7 else "ok"} for number in range(50)]

@@ -89,7 +89,9 @@ def story(record: Record) -> list[dict[str, Any]]:
     found = _phases([phase for phase in record["phases"] if phase["outcome"] != "skipped"], bool(record["failures"]))
     found += [_batch(batch) for batch in record["batches"]]
     for name in _HOOKS:
-        found += _commands(name, [step for step in record["steps"] if step["step"] == name])
+        words = f"hook {name}" if not name.startswith("migrate") else name
+        found += _several(words, [step for step in record["steps"] if step["step"] == name])
+    found += _goodbyes(record["steps"])
     found += [
         _entry(step["start"], "reload", "ok", step["seconds"], step["host"], step["detail"])
         for step in record["steps"]
@@ -148,9 +150,16 @@ def _batch(batch: Record) -> dict[str, Any]:
     return _entry(batch["start"], f"batch {batch['number']} of {batch['of']}", "", batch["seconds"], _names(batch["members"]), "")
 
 
-def _commands(name: str, steps: Sequence[Record]) -> list[dict[str, Any]]:
-    """The user's commands of one moment: each, or, where they are many, those that failed and the others as one."""
-    words = f"hook {name}" if not name.startswith("migrate") else name
+def _goodbyes(steps: Sequence[Record]) -> list[dict[str, Any]]:
+    """Whose clients were told to leave, and how many of them did."""
+    told = [step for step in steps if step["step"] == "goodbye" and step["outcome"] == "ok"]
+    members = {name for step in told for name in step["members"]}
+    left = [step for step in steps if step["step"] == "drain" and step["outcome"] == "ok" and members.intersection(step["members"])]
+    return [*_several("goodbye", told), *_several("clients left", left)]
+
+
+def _several(words: str, steps: Sequence[Record]) -> list[dict[str, Any]]:
+    """Steps of one kind: each, or, where they are many, those that failed and the others as one."""
     told = steps if len(steps) <= _EACH else [step for step in steps if step["outcome"] == "failed"]
     found = [_entry(step["start"], words, step["outcome"], step["seconds"], ", ".join(step["members"]) or step["host"], step["detail"]) for step in told]
     rest = [step for step in steps if step not in told]
