@@ -1,6 +1,6 @@
 """Long connections when their member is replaced: its application is told, clients leave one after the other, and whoever is left is ended.
 
-The application is the one of examples/long-connections, so what users copy is what is tested.
+Who lets clients go is the application of examples/long-connections, so what users copy is what is tested.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from tools.bed import PYTHON, ROOT, Bed, temporary, wait_until
 Connect = Callable[[int], "Client"]
 EXAMPLE = ROOT / "examples" / "long-connections" / "python"
 SIGNAL = Goodbye(signal="USR2", window=1.0, timeout=20.0)
+DEAF = Goodbye(path="/drain", window=0.5, timeout=1.5)  # for tests/apps/web.py, which answers 200 to anything and lets nobody go
 
 
 class WideBed(Bed):
@@ -61,20 +62,25 @@ class Chat(Shop):
     def ledger(self) -> Counter[str]:
         return Counter(Path(f"{self.bed.path}/{self.wish.service}.ledger").read_text().splitlines())
 
-    def event(self, step: str, slot: str = "blue") -> Event:
-        """How the step ended."""
-        return next(told for told in self.told if isinstance(told, Event) and (told.step, told.member) == (step, self.id(slot)) and told.outcome != "waiting")
 
-    def waits(self, step: str, slot: str = "blue") -> list[str]:
-        """What the step said while it waited."""
-        told = [item for item in self.told if isinstance(item, Event) and (item.step, item.member) == (step, self.id(slot))]
-        return [item.detail for item in told if item.outcome == "waiting"]
+def ended(shop: Shop, step: str, slot: str = "blue") -> Event:
+    """How the step ended."""
+    return next(told for told in events(shop, step, slot) if told.outcome != "waiting")
 
 
-def make_chat(bed: Bed, made: list[Chat], goodbye: Goodbye = SIGNAL, start: dict[str, str] | None = None, **changes: Any) -> Chat:
+def waits(shop: Shop, step: str, slot: str = "blue") -> list[str]:
+    """What the step said while it waited."""
+    return [told.detail for told in events(shop, step, slot) if told.outcome == "waiting"]
+
+
+def events(shop: Shop, step: str, slot: str) -> list[Event]:
+    return [told for told in shop.told if isinstance(told, Event) and (told.step, told.member) == (step, shop.id(slot))]
+
+
+def make_chat(bed: Bed, made: list[Chat], goodbye: Goodbye = SIGNAL) -> Chat:
     wish = make_wish(bed, next_service(), new_ports(), goodbye=goodbye, drain_timeout=0.5)
-    made.append(chat := Chat(bed, altered(wish, program={"command": (PYTHON, "chat.py"), "stop_timeout": 15}, boot_timeout=30.0, **changes)))
-    chat.released("v1", **(start or {}))
+    made.append(chat := Chat(bed, altered(wish, program={"command": (PYTHON, "chat.py"), "stop_timeout": 15}, boot_timeout=30.0)))
+    chat.released("v1")
     return chat
 
 
@@ -163,7 +169,7 @@ def test_clients_leave_over_the_window_come_back_and_lose_no_acknowledged_messag
             seen = result_of(tmp_path)
         made.remove(chat)
         ledger = chat.ledger
-    told, drained = chat.event("goodbye"), chat.event("drain")
+    told, drained = ended(chat, "goodbye"), ended(chat, "drain")
     seconds = Counter(int(at - told.start) for at in seen["back"])
     print(f"{clients} clients: {len(seen['acknowledged'])} acknowledged, {sum(ledger.values())} written down; back by second {sorted(seconds.items())}")
     print(f"goodbye: {told.detail}; drain: {drained.detail}, {drained.seconds:.1f} s")
@@ -179,17 +185,17 @@ def test_clients_leave_over_the_window_come_back_and_lose_no_acknowledged_messag
 # What is left
 
 
-def test_an_application_that_lets_nobody_go_has_them_ended_when_their_time_is_over(bed: Bed, made: list[Chat], connect: Connect) -> None:
-    chat = make_chat(bed, made, Goodbye(path="/about", method="GET", window=0.5, timeout=1.5))  # it says 200 to anything
-    stay = [connect(chat.port) for _ in range(3)]
-    done = chat.swap("v2", seconds=0.3)
-    assert done.ok, words(done, chat)
-    drained = chat.event("drain")
+def test_an_application_that_lets_nobody_go_has_them_ended_when_their_time_is_over(make_shop: MakeShop, connect: Connect) -> None:
+    shop = make_shop(goodbye=DEAF, drain_timeout=0.5).released("v1")
+    stay = [connect(shop.port) for _ in range(3)]
+    done = shop.swap("v2", seconds=0.3)
+    assert done.ok, words(done, shop)
+    drained = ended(shop, "drain")
     assert drained.outcome == "overtime" and drained.seconds >= 1.5
     assert drained.detail == "3 of 3 connections left after 1.5 s, 0 left by themselves; going on, they will be cut (bluegreen_on_drain_timeout is go_on)"
-    assert set(chat.waits("drain")) == {"3 of 3 connections left, of 1.5 s"}
-    assert [one.goodbye() for one in stay] == [1012] * 3, "the stop is when they hear of it"
-    assert chat.releases() == {"blue": "v2", "green": "v2"}
+    assert set(waits(shop, "drain")) == {"3 of 3 connections left, of 1.5 s"}
+    assert [one.goodbye() for one in stay] == [0] * 3, "the stop is when they hear of it"
+    assert shop.releases() == {"blue": "v2", "green": "v2"}
 
 
 def test_who_leaves_and_who_is_ended_are_counted_apart(bed: Bed, made: list[Chat], connect: Connect) -> None:
@@ -197,44 +203,41 @@ def test_who_leaves_and_who_is_ended_are_counted_apart(bed: Bed, made: list[Chat
     willing, stubborn = connect(chat.port), connect(chat.port)  # the second one never answers its goodbye, for which the example waits 5 s
 
     def leave() -> None:
-        wait_until(lambda: chat.waits("drain"), 20, "the drain's first look")
+        wait_until(lambda: waits(chat, "drain"), 20, "the drain's first look")
         willing.goodbye()
 
     with ThreadPoolExecutor(1) as beside:
         beside.submit(leave)
         done = chat.swap("v2", seconds=0.2)
     assert done.ok, words(done, chat)
-    assert chat.event("drain").detail.startswith("1 of 2 connections left after 3 s, 1 left by themselves; going on")
+    assert ended(chat, "drain").detail.startswith("1 of 2 connections left after 3 s, 1 left by themselves; going on")
     assert stubborn.goodbye() == 1012
 
 
-def test_who_wants_nobody_cut_has_the_member_back_with_its_clients(bed: Bed, made: list[Chat], connect: Connect) -> None:
-    chat = make_chat(bed, made, Goodbye(path="/about", method="GET", window=0.5, timeout=1.0), on_drain_timeout="stop")
-    stays, before = connect(chat.port), chat.pid("blue")
-    done = chat.swap("v2")
+def test_who_wants_nobody_cut_has_the_member_back_with_its_clients(make_shop: MakeShop, connect: Connect) -> None:
+    shop = make_shop(goodbye=DEAF, drain_timeout=0.5, on_drain_timeout="stop").released("v1")
+    stays, before = connect(shop.port), shop.pid("blue")
+    done = shop.swap("v2")
     assert not done.ok
-    assert "no connection from the balancer within bluegreen_long_drain_timeout (1 s)" in words(done, chat)
-    assert "1 of 1 connection left after 1 s, 0 left by themselves" in words(done, chat)
-    assert (chat.pid("blue"), chat.serving()) == (before, {"blue", "green"})
+    assert "no connection from the balancer within bluegreen_long_drain_timeout (1.5 s)" in words(done, shop)
+    assert "1 of 1 connection left after 1.5 s, 0 left by themselves" in words(done, shop)
+    assert (shop.pid("blue"), shop.serving()) == (before, {"blue", "green"})
     assert stays.is_open()
 
 
 # Who is not told
 
 
-def test_a_request_that_is_not_understood_is_said_and_the_release_goes_on(bed: Bed, made: list[Chat], connect: Connect) -> None:
-    chat = make_chat(bed, made, Goodbye(path="/nowhere", window=0.5, timeout=1.0))
-    stays = connect(chat.port)
-    done = chat.swap("v2")
-    assert done.ok, words(done, chat)
-    told = chat.event("goodbye")
+def test_a_request_that_is_not_understood_is_said_and_the_release_goes_on(make_shop: MakeShop, connect: Connect) -> None:
+    shop = make_shop(goodbye=replace(DEAF, method="DELETE"), drain_timeout=0.5).released("v1")
+    stays = connect(shop.port)
+    done = shop.swap("v2")
+    assert done.ok, words(done, shop)
+    told = ended(shop, "goodbye")
     assert told.outcome == "overtime"
-    port = chat.wish.members[0].port
-    assert (
-        told.detail
-        == f"POST /nowhere on port {port} answers 405, 2xx is expected (bluegreen_drain_url); its connections have the time of the drain all the same"
-    )
-    assert stays.goodbye() == 1012
+    asked = f"DELETE /drain on port {shop.wish.members[0].port}"
+    assert told.detail == f"{asked} answers 501, 2xx is expected (bluegreen_drain_url); its connections have the time of the drain all the same"
+    assert stays.goodbye() == 0
 
 
 def test_a_signal_goes_to_nobody_who_would_end_by_it(make_shop: MakeShop, hold: Path) -> None:
@@ -250,21 +253,16 @@ def test_a_signal_goes_to_nobody_who_would_end_by_it(make_shop: MakeShop, hold: 
     assert asking.reply().release == "v1"
 
 
-def test_nobody_is_told_who_may_still_get_requests(bed: Bed, made: list[Chat], connect: Connect) -> None:
-    chat = make_chat(bed, made)
-    stays = connect(chat.port)
-    outcome = chat.do("blue", "goodbye")
-    assert outcome.failure and "still gets requests" in outcome.failure.seen
+def test_nobody_is_told_who_may_still_get_requests_or_has_no_connection_or_no_process(make_shop: MakeShop, connect: Connect) -> None:
+    shop = make_shop(goodbye=DEAF).released("v1")
+    stays = connect(shop.port)
+    refused = shop.do("blue", "goodbye").failure
+    assert refused and "still gets requests" in refused.seen
     assert stays.is_open()
-
-
-def test_who_has_no_connection_or_no_process_is_not_told(bed: Bed, made: list[Chat]) -> None:
-    chat = make_chat(bed, made)
-    chat.serve("blue")
-    wait_until(lambda: chat.state().slots["green"].connections + chat.state().slots["green"].others == 0, what="the end of its connections")
-    assert [event.outcome for event in chat.do("green", "goodbye").events] == ["unchanged"]
-    chat.do("green", "stop")
-    assert [event.outcome for event in chat.do("green", "goodbye").events] == ["unchanged"]
+    shop.serve("blue")
+    wait_until(lambda: shop.state().slots["green"].connections + shop.state().slots["green"].others == 0, what="the end of its connections")
+    assert [event.outcome for event in shop.do("green", "goodbye").events] == ["unchanged"]
+    assert [event.outcome for event in shop.do("green", "stop", "goodbye").events] == ["ok", "unchanged"]
 
 
 # Interrupted
@@ -276,7 +274,7 @@ def test_a_run_that_is_cut_off_during_the_goodbye_is_completed_by_running_again(
     wish = chat.stage("v2")
 
     def proceed() -> None:
-        if chat.waits("drain"):
+        if waits(chat, "drain"):
             raise _runner.Abandoned("the controller is gone")
 
     with pytest.raises(_runner.Abandoned):
@@ -289,7 +287,7 @@ def test_a_run_that_is_cut_off_during_the_goodbye_is_completed_by_running_again(
         done = chat.swap("v2")
     assert done.ok, words(done, chat)
     assert [event.step for event in done.events if event.member == chat.id("blue")][:2] in (["goodbye", "drain"], ["switch", "goodbye"])
-    assert chat.event("drain").outcome == "ok"
+    assert ended(chat, "drain").outcome == "ok"
     assert chat.releases() == {"blue": "v2", "green": "v2"}
 
 
@@ -309,8 +307,8 @@ def test_an_event_stream_ends_in_order_and_goes_on_with_the_next_event_elsewhere
     reading.join(20)
     assert done.ok, words(done, chat)
     assert answer.isclosed() and not answer.length, "it was cut in the middle of a chunk"
-    assert chat.event("goodbye").detail.startswith("POST /drain on port")
-    assert chat.event("drain").detail.startswith("no connection left, 1 left by themselves")
+    assert ended(chat, "goodbye").detail.startswith("POST /drain on port")
+    assert ended(chat, "drain").detail.startswith("no connection left, 1 left by themselves")
     last = [line.split()[1] for line in seen if line.startswith("id:")][-1]
     stream.request("GET", "/events", headers={"Last-Event-ID": last})
     again = stream.getresponse()
@@ -349,19 +347,19 @@ def at(wish: Wish, port: int) -> Member:
     return replace(wish.members[0], ports={"http": port})
 
 
-def test_the_request_tells_the_seconds_and_takes_secrets_from_the_release_that_is_told(bed: Bed, made: list[Chat], server: HTTPServer) -> None:
+def test_the_request_tells_the_seconds_and_takes_secrets_from_the_release_that_is_told(make_shop: MakeShop, server: HTTPServer) -> None:
     goodbye = Goodbye(path="/drain?why=release", headers={"Authorization": "Bearer $TOKEN", "X-Price": "$$5"}, window=7.5)
-    chat = make_chat(bed, made, goodbye, start={"TOKEN": "s3cr3t"})
-    wish = replace(chat.wish, release="v2")
+    shop = make_shop(goodbye=goodbye).released("v1", TOKEN="s3cr3t")
+    wish = replace(shop.wish, release="v2")
     assert "s3cr3t" not in json.dumps(dump(wish))
-    words = _goodbye.tell(wish, at(wish, server.server_port), chat.client, "", 0)
+    words = _goodbye.tell(wish, at(wish, server.server_port), shop.client, "", 0)
     ((path, headers),) = server.asked  # type: ignore[attr-defined]
     assert path == "/drain?why=release&seconds=7.5"
     assert (headers["Authorization"], headers["X-Price"], headers["X-Drain-Seconds"]) == ("Bearer s3cr3t", "$5", "7.5")
     assert words == f"POST /drain?why=release on port {server.server_port} answers 202"
     unknown = replace(wish, goodbye=replace(goodbye, headers={"Authorization": "$NOBODY"}))
     with pytest.raises(_goodbye.Untold, match=r"refers to \$NOBODY, which is not in the environment of release v1"):
-        _goodbye.tell(unknown, at(wish, server.server_port), chat.client, "", 0)
+        _goodbye.tell(unknown, at(wish, server.server_port), shop.client, "", 0)
 
 
 def test_who_does_not_answer_in_time_or_at_all_is_not_told(shop: Shop) -> None:
