@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from scene import Scene
 
 from tools.probe import Kind, Probe
@@ -37,6 +38,7 @@ def test_one_with_errors_is_taken_back_with_its_figures_and_the_others_serve_on(
     assert 0 < seen["by_release"].get("v3", 0) < seen["by_release"]["v2"]
 
 
+@pytest.mark.full
 def test_a_person_ends_one_that_waits_for_a_hand_and_another_one_is_promoted(scene: Scene) -> None:
     before = _serving(scene)
     with scene.load():

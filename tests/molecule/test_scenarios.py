@@ -13,7 +13,7 @@ import pytest
 from tools.bed import PYTHON, ROOT, collections_path
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-LONG = {"long_connections"}  # what they show is shown each day on one host, by tests/drivers
+LONG = {"long_connections", "blue_green"}  # what they show is shown each day on one host, by tests/drivers
 SECONDS = 900  # it takes a tenth of that on two idle cores
 
 

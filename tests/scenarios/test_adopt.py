@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tools import bed as beds
 
 from . import plays
@@ -76,6 +77,7 @@ def asked(bed: beds.Bed) -> Iterator[list[int]]:
         thread.join()
 
 
+@pytest.mark.full
 def test_what_runs_by_hand_is_taken_over_as_the_messages_say_without_a_failed_request() -> None:
     def play(playbook: str, **more: Any) -> subprocess.CompletedProcess[str]:
         own = {key.removeprefix("bluegreen_"): value for key, value in plays.RELEASE.items()}

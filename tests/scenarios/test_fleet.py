@@ -119,6 +119,7 @@ def test_strangers_of_the_inventory_are_never_connected_to(released: tuple[Proje
     assert all("ok=1 " in line and "unreachable=0 " in line and "failed=0 " in line for line in recap)
 
 
+@pytest.mark.full
 def test_a_limit_selects_what_is_swapped_and_nothing_else(released: tuple[Project, str]) -> None:
     project, _output = released
     pools, workers, pids = project.pools(), project.workers(), project.pids()
@@ -129,6 +130,7 @@ def test_a_limit_selects_what_is_swapped_and_nothing_else(released: tuple[Projec
     assert (project.pools(), project.workers()) == (pools, workers)
 
 
+@pytest.mark.full
 def test_under_a_limit_the_lock_is_where_it_always_is(released: tuple[Project, str]) -> None:
     """Held here by somebody who swaps the other host."""
     project, _output = released
@@ -144,6 +146,7 @@ def test_under_a_limit_the_lock_is_where_it_always_is(released: tuple[Project, s
     assert held.token == now["token"] + 1, "it is the lease that the runs before had"
 
 
+@pytest.mark.full
 def test_under_a_limit_those_who_are_not_swapped_are_counted_and_must_answer(released: tuple[Project, str]) -> None:
     project, _output = released
     pids = project.pids()

@@ -78,6 +78,7 @@ def test_in_check_mode_the_window_is_a_warning_and_no_command_is_run(bed: beds.B
     assert "and worker_connections is 9000000: set worker_rlimit_nofile to at least 18000000." in told
 
 
+@pytest.mark.full
 def test_a_reason_opens_the_window_and_goes_to_the_history(bed: beds.Bed) -> None:
     ran = bed.path / "ran"
     told = release(

@@ -83,6 +83,7 @@ def test_a_hook_that_fails_puts_its_member_back_and_a_veto_is_asked_until_it_agr
     assert "/green is back on release v2 and serves; the others were not touched" in result.stdout
 
 
+@pytest.mark.full
 def test_a_hook_that_hangs_ends_with_its_time_and_one_that_may_only_warns(bed: beds.Bed) -> None:
     hang = {"command": "echo begun; sleep 613.7", "timeout": 2}
     result = release(bed, "v5", before_release=hang)
@@ -95,6 +96,7 @@ def test_a_hook_that_hangs_ends_with_its_time_and_one_that_may_only_warns(bed: b
     assert not left
 
 
+@pytest.mark.full
 def test_hooks_run_on_the_controller_and_on_another_host(bed: beds.Bed) -> None:
     here = f'echo "$BLUEGREEN_HOOK $BLUEGREEN_MEMBER $BLUEGREEN_RELEASE" >> {bed.path}/controller'
     result = release(bed, "v6", after_enable={"command": here, "on": "controller"}, before_release={"command": here, "on": "controller"})

@@ -88,6 +88,7 @@ def released(two: Two, cron: None) -> Two:
     return two
 
 
+@pytest.mark.full
 def test_each_slot_has_its_worker_and_the_fleet_one_queue_and_one_entry_of_cron(released: Two) -> None:
     for host in released.hosts:
         own = released.environment(host, "shop-blue-mail")
@@ -97,6 +98,7 @@ def test_each_slot_has_its_worker_and_the_fleet_one_queue_and_one_entry_of_cron(
     assert [host for host, bed in released.hosts.items() if (bed.path / "cron.d" / "bluegreen-shop").exists()] == ["web1"]
 
 
+@pytest.mark.full
 def test_on_the_hosts_of_a_limit_jobs_move_with_the_release_and_beyond_it_they_stay(released: Two) -> None:
     old, line = released.pid("web2"), (released.hosts["web1"].path / "cron.d" / "bluegreen-shop").read_text()
     result = released.run("release", "--limit", "web2", release="v2")
@@ -107,6 +109,7 @@ def test_on_the_hosts_of_a_limit_jobs_move_with_the_release_and_beyond_it_they_s
     assert (released.hosts["web1"].path / "cron.d" / "bluegreen-shop").read_text() == line
 
 
+@pytest.mark.full
 def test_a_queue_on_a_lost_host_is_started_nowhere_else_and_the_run_fails_and_says_why(released: Two) -> None:
     pid = released.pid("web2")
     result = released.run("release", lost="web2", release="v2", max_unreachable=1)

@@ -59,7 +59,8 @@ def registry() -> Iterator[Registry]:
         thread.join()
 
 
-@pytest.mark.parametrize("name", ["consul", pytest.param("nacos", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["consul", "nacos"])
 def test_each_member_leaves_the_registry_before_its_stop_and_is_back_before_it_serves(name: str, registry: Registry) -> None:
     given = yaml.safe_load((EXAMPLES / f"{name}.yml").read_text())
     urls = {"CONSUL_HTTP_ADDR": registry.url, "NACOS_URL": registry.url, "NACOS_IP": "127.0.0.1"}

@@ -59,6 +59,7 @@ def service() -> Iterator[Service]:
         yield made
 
 
+@pytest.mark.full
 def test_a_release_leaves_the_processes_in_place(service: Service) -> None:
     before = plays.pids(service.bed)
     done = service.run("release", release="v2")

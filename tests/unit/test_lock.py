@@ -318,15 +318,19 @@ def test_a_call_that_waits_while_a_younger_run_comes_is_refused(folder: str) -> 
 def _wait_until_it_wants_the_lock(pid: int, handle: int) -> None:
     inode = os.fstat(handle).st_ino
     deadline = time.monotonic() + 60
-    while not any(Path(link).stat().st_ino == inode for link in _open(pid)):
+    while inode not in _open(pid):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def _open(pid: int) -> list[Path]:
+def _open(pid: int) -> set[int]:
+    """The inodes of its open files; it opens and closes them while we look."""
+    found = set()
     with contextlib.suppress(OSError):
-        return [path for path in Path(f"/proc/{pid}/fd").iterdir() if path.exists()]
-    return []
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(path.stat().st_ino)
+    return found
 
 
 def wish(folder: Path, members: bool = True) -> Wish:
