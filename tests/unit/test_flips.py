@@ -260,6 +260,20 @@ def test_a_host_in_maintenance_is_left_alone_and_comes_back_in_one_step() -> Non
     assert there.slot("app1/blue").running is None
 
 
+@pytest.mark.parametrize("balancers", [[], ["lb1", "lb2"]])
+def test_from_rolling_one_slot_of_each_host_leaves_first_and_never_both(balancers: list[str]) -> None:
+    there = flips(2, balancers, "blue_green", idle=Slot())
+    there.width = 2
+    for name in balancers or ["app1", "app2"]:
+        pools = there.mixed(name)
+        pools.serve([member.id for member in there.hosts[name].wish.pool], (), -1)
+        pools.declare([pools.serving])
+    assert run(there).ok
+    through(there)
+    first = next(number for number, step in enumerate(there.done) if step.name == "shift")
+    assert {step.members[0].split("/")[1] for step in there.done[:first] if step.name == "stop"} == {"blue"}
+
+
 def test_a_slot_in_maintenance_is_not_stopped_as_an_old_one() -> None:
     there = flips(1, ["lb1"], "blue_green", idle=Slot(running="v0", current="v0"))
     there.mixed("lb1").marks = {"app1/green": {"by": "ann", "why": "disk", "since": 1.0}}
