@@ -48,6 +48,7 @@ def packed(folder: Path) -> Path:
     return next(folder.glob("hotswap-bluegreen-*.tar.gz"))
 
 
+@pytest.mark.full
 def test_the_example_works_for_its_reader(engine: tuple[Engine, str], tmp_path: Path, short_path: Path) -> None:
     docker, network = engine
     repository = tmp_path / "repository"

@@ -385,6 +385,7 @@ def test_a_port_that_another_program_holds_is_told_with_its_name_before_anything
     assert told.changes == {}
 
 
+@pytest.mark.full
 def test_a_missing_nginx_is_told_before_anything_is_installed(bed: beds.Bed) -> None:
     told = tell(bed, "hotswap.bluegreen.install", variables={**stall(bed), "bluegreen_nginx_command": "/nowhere/nginx"})
 
@@ -392,6 +393,7 @@ def test_a_missing_nginx_is_told_before_anything_is_installed(bed: beds.Bed) -> 
     assert told.changes == {}
 
 
+@pytest.mark.full
 def test_a_disk_that_is_too_full_for_the_release_is_told(bed: beds.Bed) -> None:
     """The root is a file system of 80 MB that only this run sees; 64 MB shall stay free, three copies of 8 MB do not fit."""
     root = bed.path.parent / "disk"

@@ -11,6 +11,9 @@ import pytest
 from tools import bed, private_host
 
 
+pytestmark = pytest.mark.full  # molecule's scenarios run on the distribution's nginx and supervisor each day
+
+
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     script = Path(__file__).with_name("on_distribution.py")

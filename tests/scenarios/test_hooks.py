@@ -109,6 +109,7 @@ def test_hooks_run_on_the_controller_and_on_another_host(bed: beds.Bed) -> None:
     assert "bluegreen_after_enable: on is 'nobody', which is no host of the inventory" in result.stdout
 
 
+@pytest.mark.full
 def test_a_migration_runs_once_for_a_release_and_its_failure_leaves_all_as_it_was(bed: beds.Bed) -> None:
     log, before = bed.path / "migrated", plays.pids(bed)
     result = release(bed, "v8", migrate=f"echo $BLUEGREEN_RELEASE >> {log}; echo half; exit 5")
