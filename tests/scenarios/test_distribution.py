@@ -10,7 +10,6 @@ import pytest
 
 from tools import bed, private_host
 
-
 pytestmark = pytest.mark.full  # molecule's scenarios run on the distribution's nginx and supervisor each day
 
 
