@@ -26,6 +26,15 @@ def read(path: str) -> Optional[str]:
         raise Refusal(f"cannot read {path}: {error.strerror}. Use become.") from None
 
 
+def holds(path: str, content: bytes) -> bool:
+    """Whether the file has exactly these bytes; False where there is none, or none that we may read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read() == content
+    except OSError:
+        return False
+
+
 def write(path: str, text: str, mode: int, owner: Optional[int] = None, group: Optional[int] = None) -> bool:
     """Put ``text`` at ``path`` in one rename, durable before it is visible. False if it stood there already."""
     if read(path) == text:

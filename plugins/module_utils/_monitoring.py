@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import hashlib
 import json
 import os
 import shlex
@@ -79,7 +78,7 @@ def _present(wish: Wish, dry: bool, clock: Callable[[], float]) -> Installed:
     diffs = []
     if not os.path.isdir(folder):
         diffs.append({"before_header": folder, "after_header": folder, "before": "", "after": "directory\n"})
-    if _digest(f"{folder}/{_exporter.PROGRAM}") != hashlib.sha256(content).hexdigest():
+    if not _files.holds(f"{folder}/{_exporter.PROGRAM}", content):
         diffs.append({"after_header": f"{folder}/{_exporter.PROGRAM}", "before": "", "after": f"the exporter, {len(content)} bytes\n"})
     path, text = (cron_path(wish), cron_text(wish)) if by_cron else (program_path(wish), program_text(wish))
     if _files.read(path) != text:
@@ -160,14 +159,6 @@ def _put_program(folder: str, content: bytes) -> None:
     with open(draft, "wb") as file:
         file.write(content)
     os.replace(draft, f"{folder}/{_exporter.PROGRAM}")
-
-
-def _digest(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return ""
 
 
 def _remove(path: str) -> None:

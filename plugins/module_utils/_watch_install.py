@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hashlib
 import os
 import pwd
 import re
@@ -53,7 +52,7 @@ def install(wanted: Wanted, state: str, dry: bool = False) -> Installed:
     client = _supervisor.connect(wanted.settings.supervisor)
     wanted = replace(wanted, settings=replace(wanted.settings, user=wanted.settings.user or _user(client, wanted.settings.program)))
     content, diffs = _pack.pack(_FIRST_MODULE), _differences(wanted)
-    if _digest(f"{wanted.home}/{PROGRAM}") != hashlib.sha256(content).hexdigest():
+    if not _files.holds(f"{wanted.home}/{PROGRAM}", content):
         diffs.append(_diff(f"{wanted.home}/{PROGRAM}", "", f"the watch, {len(content)} bytes\n"))
     runs = client.process(wanted.name).state in ("RUNNING", "STARTING")
     if not diffs and not runs:
@@ -206,11 +205,3 @@ def _run(command: Tuple[str, ...], hint: str) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stdout.decode("utf-8", "replace").splitlines() if line.strip()]
         raise Refusal(f"{shown} fails: {' | '.join(lines[-3:]) or 'without a word'}. {hint}")
-
-
-def _digest(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.sha256(file.read()).hexdigest()
-    except OSError:
-        return ""

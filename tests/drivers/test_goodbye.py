@@ -335,7 +335,7 @@ class Asked(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[HTTPServer]:
     with HTTPServer(("127.0.0.1", 0), Asked) as here:
-        here.asked = []  # type: ignore[attr-defined]
+        here.asked = []  # type: ignore[attr-defined]  # the test's own list
         serving = threading.Thread(target=here.serve_forever, kwargs={"poll_interval": 0.02})
         serving.start()
         yield here
@@ -353,7 +353,7 @@ def test_the_request_tells_the_seconds_and_takes_secrets_from_the_release_that_i
     wish = replace(shop.wish, release="v2")
     assert "s3cr3t" not in json.dumps(dump(wish))
     words = _goodbye.tell(wish, at(wish, server.server_port), shop.client, "", 0)
-    ((path, headers),) = server.asked  # type: ignore[attr-defined]
+    ((path, headers),) = server.asked  # type: ignore[attr-defined]  # the test's own list
     assert path == "/drain?why=release&seconds=7.5"
     assert (headers["Authorization"], headers["X-Price"], headers["X-Drain-Seconds"]) == ("Bearer s3cr3t", "$5", "7.5")
     assert words == f"POST /drain?why=release on port {server.server_port} answers 202"

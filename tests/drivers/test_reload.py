@@ -81,7 +81,7 @@ def php(bed: Bed, made: list[Shop], command: tuple[str, ...] = PHP) -> Reloading
 
 
 def test_gunicorn_takes_a_release_in_place_under_load_and_goes_back_in_place(bed: Bed, made: list[Shop]) -> None:
-    shop = gunicorn(bed, made).released("v1")  # type: ignore[assignment]
+    shop = gunicorn(bed, made).released("v1")  # type: ignore[assignment]  # it is the kind that was made
     before = shop.pids()
     with Load(shop.port, clients=3) as load:
         wait_until(lambda: load.total > 20, what="the load")

@@ -99,11 +99,11 @@ def flips(hosts: int, balancers: Sequence[str], strategy: str, idle: Slot | None
     """Hosts with blue in use and green idle."""
     names = [f"app{number}" for number in range(1, hosts + 1)]
     nobody = {"running": None, "current": None, "healthy": False}
-    apps = {name: App({"blue": Slot(), "green": replace(idle) if idle else Slot(**nobody)}) for name in names}  # type: ignore[arg-type]
+    apps = {name: App({"blue": Slot(), "green": replace(idle) if idle else Slot(**nobody)}) for name in names}  # type: ignore[arg-type]  # fields of a slot, by name
     everywhere = [*balancers, *([] if balancers else names)]
     made = fleet(apps, balancers, local=not balancers, strategy=strategy, out={name: [f"{app}/green" for app in names] for name in everywhere})
     for host in made.hosts.values():
-        host.wish = replace(host.wish, strategy=strategy, mixing=Mixing(WEIGHTS if strategy == "canary" else ()), **changes)  # type: ignore[arg-type]
+        host.wish = replace(host.wish, strategy=strategy, mixing=Mixing(WEIGHTS if strategy == "canary" else ()), **changes)  # type: ignore[arg-type]  # fields of a slot, by name
         if host.pools:
             colors = [[member.id for member in host.wish.pool if member.slot == color] for color in ("blue", "green")]
             host.pools = Mixed(host.pools.serving, {**host.pools.declared, **dict.fromkeys(map(_pools.name, colors))})
