@@ -9,6 +9,7 @@ The guards: those who stay answer now, from here, and are enough; who comes answ
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
 
 from . import _declare, _health, _maintenance, _nginx, _site, _sockets
@@ -95,11 +96,22 @@ class BalancerSteps:
             from . import _answers
 
             _answers.empty(_site.canary_log(self.wish))
+            self._must_be_written(step)
         if step.weight == 100:
             self._settle(step)
         if not moved:
             return None
         return self._serving() if step.weight == 100 else f"{step.weight:g} % of the requests" if step.weight else "nobody but testers"
+
+    def _must_be_written(self, step: Step) -> None:
+        """:class:`Refusal` if a canary begins and nginx's workers do not have its log open: nothing could be judged."""
+        log = os.path.realpath(_site.canary_log(self.wish))
+        workers = _nginx.workers(self.wish.nginx)
+        if step.weight == 0 and not all(_nginx.holds_open(pid, log) for pid in workers):
+            raise Refusal(
+                f"nginx on {self.wish.host} does not write the canary's answers to {log}, so nothing could be judged. Was the file taken away? "
+                f"kill -USR1 {_nginx.master(self.wish.nginx)} lets nginx open it again; else see that the service's location file is included."
+            )
 
     def smoke(self, step: Step) -> Optional[str]:
         """Ask the members what the user wants to know of a release before clients reach it, and ask it through nginx as a tester."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -297,6 +299,22 @@ def test_a_canary_with_errors_gets_no_request_any_more_and_the_message_has_the_f
     assert canary.serving() == {first} and [slot for slot, pid in canary.pids().items() if pid] == [first]
     assert len(load.failed) < load.total / 4
     assert releases_of(canary.port, 20, canary) == {"v1": 20}
+
+
+def test_a_canary_whose_answers_nginx_does_not_write_down_does_not_begin(canary: Shop) -> None:
+    canary.released()
+    (first,) = canary.serving()
+    canary.wish = replace(canary.wish, mixing=replace(canary.wish.mixing, weights=(50.0,)))
+    canary.install()
+    os.unlink(_site.canary_log(canary.wish))
+    bound = Person(Order(1, "abort", {"user": "ada", "controller": "laptop", "pid": 7}, 1.0, reason="it began"), after=5)
+    done, load = judged(canary, "v2", (Weight(50.0, 1.0, 20),), bound)
+    assert not done.ok and "does not write the canary's answers to " in words(done, canary)
+    assert load.failed == [] and {key.split()[1] for key in load.answered} == {"v1"}
+    assert canary.serving() == {first} and canary.ask().body["release"] == "v1"
+    os.kill(_nginx.master(canary.wish.nginx), signal.SIGUSR1)
+    wait_until(lambda: os.path.exists(_site.canary_log(canary.wish)), what="the log that nginx opens again")
+    assert judged(canary, "v2", (Weight(50.0, 1.0, 20),))[0].ok
 
 
 def test_a_person_may_end_a_canary_or_send_all_requests_to_it_at_once(canary: Shop) -> None:

@@ -20,7 +20,7 @@ STABLE = {"TAKES": "0.04", "ERRORS": "0.002"}
 @pytest.mark.parametrize(
     ("kind", "changes", "worse"), [("as good", {}, False), ("with 5 % errors", {"ERRORS": "0.05"}, True), ("twice as slow", {"TAKES": "0.08"}, True)]
 )
-def test_twenty_canaries_are_judged_right(canary: Shop, counts: Counts, kind: str, changes: dict[str, str], worse: bool) -> None:  # noqa: F811
+def test_twenty_canaries_are_judged_right(canary: Shop, counts: Counts, kind: str, changes: dict[str, str], worse: bool) -> None:  # noqa: F811  # a fixture of that name
     canary.released(**STABLE)
     found, requests, began = [], 0, time.monotonic()
     for number in range(TIMES):
