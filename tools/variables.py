@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the other roles' argument specs, and the tables of variables in the READMEs, from the release role's spec.
+"""Make the other roles' argument specs, and the tables of variables in docs/variables.md and the READMEs, from the release role's spec.
 
 A role that is one module, as watch is, has its spec from that module's documentation; what it shares with the release is told there.
 
@@ -149,7 +149,7 @@ def wanted() -> dict[Path, str]:
     options = load()
     files = {ROOT / f"roles/{role}/meta/argument_specs.yml": role_spec(role, options) for role in ROLES}
     files |= {ROOT / f"roles/{role}/meta/argument_specs.yml": module_spec(role, options) for role in MODULES}
-    readmes = {ROOT / "README.md": options, ROOT / "roles/release/README.md": options}
+    readmes = {ROOT / "docs/variables.md": options, ROOT / "roles/release/README.md": options}
     for role in (*ROLES, *MODULES):
         readmes[ROOT / f"roles/{role}/README.md"] = yaml.safe_load(files[ROOT / f"roles/{role}/meta/argument_specs.yml"])["argument_specs"]["main"]["options"]
     return files | {path: with_table(path, chosen) for path, chosen in readmes.items() if path.exists()}

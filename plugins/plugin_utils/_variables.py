@@ -80,7 +80,7 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
     known, own = spec("release"), spec(role)
     given = sorted(name for name in variables if name.startswith(PREFIX) and name not in FACTS)
     problems = [
-        f"{name} is no variable of hotswap.bluegreen; {_values.unknown(name, known, 'see the table in its README.', PREFIX)}"
+        f"{name} is no variable of hotswap.bluegreen; {_values.unknown(name, known, 'see its docs/variables.md.', PREFIX)}"
         for name in given
         if name not in known
     ]

@@ -37,9 +37,9 @@ def test_examples_use_only_variables_that_exist(page: Path) -> None:
     assert set().union(*map(variables, examples(page))) <= set(_variables.spec("release"))
 
 
-def test_each_complete_example_of_the_readme_passes_the_preflights_rules() -> None:
-    complete = [example for example in examples(ROOT / "README.md") if isinstance(example, dict) and "bluegreen_command" in example]
-    assert len(complete) == 3
+def test_each_complete_example_of_the_pages_passes_the_preflights_rules() -> None:
+    complete = [example for page in PAGES for example in examples(page) if isinstance(example, dict) and {"bluegreen_command", "bluegreen_service"} <= set(example)]
+    assert len(complete) >= 3
     for example in complete:
         values = _variables.collect({**example, "bluegreen_release": "1.4.2"}, lambda value: value)
         shape = _topology.read(values, {"app": ["web1", "web2"], "lb": ["lb1", "lb2"]}, ["web1", "web2"])

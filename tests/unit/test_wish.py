@@ -42,7 +42,7 @@ def green(**more: Any) -> dict[str, Any]:
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     # unknown or missing
     "unknown variable": ({"srvice": "shop"}, "bluegreen_srvice is no variable of hotswap.bluegreen; did you mean bluegreen_service?"),
-    "unknown and like none": ({"qqq": 1}, "bluegreen_qqq is no variable of hotswap.bluegreen; see the table in its README."),
+    "unknown and like none": ({"qqq": 1}, "bluegreen_qqq is no variable of hotswap.bluegreen; see its docs/variables.md."),
     "missing service": ({"service": ABSENT}, "bluegreen_service is not set and has no default: "),
     "missing release": ({"release": ABSENT}, "bluegreen_release is not set and has no default: "),
     "missing command": ({"command": ABSENT}, "bluegreen_command is not set and has no default: "),
