@@ -12,7 +12,7 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _journal, _lease, _owner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _journal, _lease, _owner, _task, _whole
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 _HEARING = 30.0  # seconds that a run may take to hear an order
@@ -51,6 +51,9 @@ class ActionModule(ActionBase):
         if self._task.check_mode and state in ("held", "broken", "ordered"):
             state = "seen"
         try:
+            left_out = _whole.left_out(self)
+            if left_out:
+                return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
             return {**result, "changed": False, **states[state](given, task_vars or {})}
         except (Refusal, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
@@ -58,8 +61,13 @@ class ActionModule(ActionBase):
     def _held(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         began = time.time()
         taken = _lease.take(self, variables, given["reason"] or "no reason given", self._seconds(given, variables))
-        new = {"bluegreen_verdict": {}, "bluegreen_swapped": False, "bluegreen_returned": {}}  # of this run nothing is known yet
-        facts = {"bluegreen_lock": {**taken, "until": given["until"]}, **new, _journal.FACT: self._journal(given, variables, began)}
+        new = {
+            "bluegreen_verdict": {},
+            "bluegreen_swapped": False,
+            "bluegreen_returned": {},
+            "bluegreen_previous_release": "",
+        }  # of this run nothing is known yet
+        facts = {"bluegreen_lock": {**taken, "until": given["until"], "run": _owner.run()}, **new, _journal.FACT: self._journal(given, variables, began)}
         return {"ansible_facts": facts, "left_out": taken["left_out"]}
 
     def _journal(self, given: dict[str, Any], variables: dict[str, Any], began: float) -> str:
@@ -75,6 +83,7 @@ class ActionModule(ActionBase):
             release=fleet.release,
             way="rollback" if first.rollback else "release",
             by=_lock.who(_owner.of(variables)),
+            collection=_collection.version(),
             reason=given["reason"],
             hosts=[wish.host for wish in fleet.wishes if wish.members],
             serial=list(rollout.serial),
@@ -90,7 +99,10 @@ class ActionModule(ActionBase):
         return {}
 
     def _released(self, _given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        _lease.release(self, variables, _task.lock(variables))
+        lock = _task.lock(variables)
+        if not lock:
+            _whole.refuse_beginning(self, variables)
+        _lease.release(self, variables, lock)
         return {"ansible_facts": {"bluegreen_lock": {}}}
 
     def _seen(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:

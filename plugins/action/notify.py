@@ -58,8 +58,7 @@ class ActionModule(ActionBase):
         began = _task.told(variables)
         reached = _task.reached_the_end(variables)
         booked = _task.verdict(variables)
-        out = [host for host in variables["ansible_play_hosts_all"] if host not in variables["ansible_play_hosts"]]
-        gone = [host for host in out if not _task.left_out(variables, host) and host in [wish.host for wish in fleet.wishes]]
+        gone = _task.gone(variables, [wish.host for wish in fleet.wishes])
         journal = _journal.of(variables)
         failed = booked or ({", ".join(gone): _message.why(journal.lines(), gone)} if gone else {})
         ended = _message.Ended(reached, _task.changed(variables), failed, _task.returned(variables))

@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _status
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _status, _whole
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 
@@ -18,13 +18,16 @@ class ActionModule(ActionBase):
     """C(hotswap.bluegreen.release_info): one task for all hosts of the play."""
 
     BYPASS_HOST_LOOP = True
-    _VALID_ARGS = frozenset({"print"})
+    _VALID_ARGS = frozenset({"print", "expect"})
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _checked, given = self.validate_argument_spec({"print": {"choices": ["nothing", "text", "json"], "default": "nothing"}})
+        _checked, given = self.validate_argument_spec({"print": {"choices": ["nothing", "text", "json"], "default": "nothing"}, "expect": {"default": ""}})
         try:
+            left_out = _whole.left_out(self)
+            if left_out:
+                return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
             found = self._look(variables)
         except Refusal as error:
             return {**result, "failed": True, "msg": str(error)}
@@ -32,6 +35,9 @@ class ActionModule(ActionBase):
             self._display.display("\n".join(found["text"]))
         elif given["print"] == "json":
             self._display.display(json.dumps({name: value for name, value in found.items() if name != "text"}, indent=2, sort_keys=True))
+        unmet = _status.unmet(found, given["expect"]) if given["expect"] else []
+        if unmet:
+            found |= {"failed": True, "msg": "\n".join([*unmet, f"Release {given['expect']} was expected on every member, in health. Nothing was changed."])}
         return {**result, "changed": False, **found}
 
     def _look(self, variables: dict[str, Any]) -> dict[str, Any]:

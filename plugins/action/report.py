@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, The hotswap.bluegreen maintainers
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make a run's journal into ``report.json`` and ``report.html`` beside it."""
+"""Make a run's journal into ``report.json`` and ``report.html`` beside it, and hand on how it ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _journal, _page, _record, _task
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _artifacts, _fleet, _journal, _page, _record, _task
 
 
 class ActionModule(ActionBase):
@@ -30,14 +31,26 @@ class ActionModule(ActionBase):
         if path:
             return {**result, **self._of_path(Path(path).expanduser().absolute())}
         journal = _journal.of(variables)
-        if not journal.folder:
-            return {**result, "skipped": True, "skip_reason": "this run has no journal: bluegreen_report_dir is not set"}
+        made: dict[str, Any] = {"msg": "this run has no journal: bluegreen_report_dir is not set"}
+        if journal.folder:
+            try:
+                journal.write("verdict", booked=_task.verdict(variables), changed=_task.swapped(variables))
+                made = self._written(Path(journal.folder))
+            except Exception as error:  # whatever it is: the release is done, and a picture of it must not make it fail
+                why = f"the report in {journal.folder} could not be made: {error}. Its journal can be made into one later: see docs/report.md."
+                made = {"msg": why, "warnings": [why]}
+        return {**result, **made, **self._handed_on(variables, made.get("html", ""))}
+
+    def _handed_on(self, variables: dict[str, Any], report: str) -> dict[str, Any]:
+        """The run's custom stats; none in a play that releases nothing."""
         try:
-            journal.write("verdict", booked=_task.verdict(variables), changed=_task.swapped(variables))
-            return {**result, **self._written(Path(journal.folder))}
-        except Exception as error:  # whatever it is: the release is done, and a picture of it must not make it fail
-            why = f"the report in {journal.folder} could not be made: {error}. Its journal can be made into one later: see docs/report.md."
-            return {**result, "msg": why, "warnings": [why]}
+            fleet = _fleet.of(self, variables)
+        except Refusal:
+            return {}
+        failed = bool(_task.verdict(variables) or _task.gone(variables, [wish.host for wish in fleet.wishes]))
+        how = (bool(_task.lock(variables)), _task.reached_the_end(variables), failed, _task.changed(variables))
+        word = _artifacts.verdict(*how, "rollback" if fleet.wishes[0].rollback else "release", check=bool(self._task.check_mode))
+        return {"ansible_stats": _artifacts.stats(word, fleet.release, _task.previous_release(variables), report)}
 
     def _of_path(self, path: Path) -> dict[str, Any]:
         """The report of a run that was cut off, or of one that has none yet."""

@@ -22,6 +22,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
     _pauses,
     _probing,
     _remote,
+    _result,
     _runner,
     _task,
     _watching,
@@ -69,6 +70,7 @@ class ActionModule(ActionBase):
                 "bluegreen_verdict": result.get("booked", {}),
                 "bluegreen_swapped": done.changed,
                 "bluegreen_returned": _returned(done),
+                "bluegreen_previous_release": _result.served_before(done, fleet.release),
                 "bluegreen_jobs": {
                     "token": _task.lock(variables).get("token", 0),
                     "hosts": {host: [dump(job) for job in state.jobs] for host, state in done.states.items()},

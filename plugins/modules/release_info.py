@@ -23,6 +23,12 @@ options:
     type: str
     choices: [nothing, text, json]
     default: nothing
+  expect:
+    description: >-
+      A release. Where a member that is not in maintenance serves another one, or anything else is not as it should be, the task fails and says
+      what. By default nothing is expected, and what is not as it should be is only told.
+    type: str
+    default: ""
   wish:
     description: What the host runs. The action fills it in.
     type: dict
@@ -125,6 +131,7 @@ if __name__ == "__main__":
     _module.main(
         {
             "print": {"type": "str", "choices": ["nothing", "text", "json"], "default": "nothing"},
+            "expect": {"type": "str", "default": ""},
             "wish": {"type": "dict"},
             "keeps_lease": {"type": "bool", "default": False},
         },

@@ -83,6 +83,14 @@ def members(states: Mapping[str, HostState]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def served_before(result: Result, release: str) -> str:
+    """The release that clients had when the run began, '' where they had none other than ``release``."""
+    began = result.began
+    serving = {member for state in began.values() if state.balancer for member in state.balancer.serving}
+    had = (slot.release for host, state in began.items() for name, slot in state.slots.items() if f"{host}/{name}" in serving)
+    return next((other for other in had if other and other != release), "")
+
+
 Marks = Mapping[str, Mapping[str, Any]]  # by member: who works on it, why, and since when
 Serving = Mapping[str, frozenset[str]]  # the members that each balancer serves
 

@@ -43,6 +43,17 @@ def picture(wishes: Sequence[Wish], seen: Seen, lost: Mapping[str, str], chosen:
     return {**found, "text": table(found)}
 
 
+def unmet(found: Mapping[str, Any], release: str) -> list[str]:
+    """Why a picture is not that of a service that is wholly on ``release``, a sentence each. Members in maintenance are a person's matter."""
+    alone = {member for marks in found["maintenance"].values() for member in marks}
+    other = [
+        f"{row['member']} serves {row['release'] or 'no release of ours'}, and {release} is expected."
+        for row in found["members"]
+        if row["serving"] and row["release"] != release and row["member"] not in alone
+    ]
+    return other + [f"{text}." for text in found["drift"] if text.partition(" ")[0] not in alone]
+
+
 def _hints(answer: Mapping[str, Any], member: Member) -> Sequence[str]:
     """What is worth a look where new code does not answer."""
     found: Sequence[str] = answer.get("hints", {}).get(member.slot, ())

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
 
-from . import _hostvars, _journal, _progress
+from . import _hostvars, _journal, _owner, _progress
 from ._runner import Abandoned, Tell
 
 
@@ -55,9 +55,13 @@ def rollback(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, Any]
 
 
 def lock(task_vars: Mapping[str, Any]) -> dict[str, Any]:
-    """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on, the latest of them."""
+    """The lock that an earlier task of the run took, {} if none did: a fact of whichever host that task was booked on, the latest of them.
+
+    A fact cache also has the lock of an earlier run that was cut off.
+    """
     found = (fact(task_vars, host, "bluegreen_lock") for host in task_vars["ansible_play_hosts_all"])
-    return dict(max(filter(None, found), key=lambda lock: lock["token"], default={}))
+    mine = (one for one in found if one and one.get("run") == _owner.run())
+    return dict(max(mine, key=lambda lock: lock["token"], default={}))
 
 
 def verdict(task_vars: Mapping[str, Any]) -> dict[str, str]:
@@ -75,6 +79,18 @@ def returned(task_vars: Mapping[str, Any]) -> dict[str, str]:
     """The hosts with members that the swap of this run has put back, and the release that they run now."""
     found = (fact(task_vars, host, "bluegreen_returned") for host in task_vars["ansible_play_hosts_all"])
     return next((dict(hosts) for hosts in found if hosts), {})
+
+
+def previous_release(task_vars: Mapping[str, Any]) -> str:
+    """The release that clients had when the swap of this run began, '' if it was the wished one, or the swap was not reached."""
+    found = (fact(task_vars, host, "bluegreen_previous_release") for host in task_vars["ansible_play_hosts_all"])
+    return next((str(release) for release in found if release), "")
+
+
+def gone(task_vars: Mapping[str, Any], hosts: Collection[str]) -> list[str]:
+    """Those of the run's ``hosts`` that failed in an earlier task; not those that it leaves out."""
+    out = [host for host in task_vars["ansible_play_hosts_all"] if host not in task_vars["ansible_play_hosts"]]
+    return [host for host in out if host in hosts and not left_out(task_vars, host)]
 
 
 def jobs(task_vars: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

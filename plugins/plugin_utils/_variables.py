@@ -38,11 +38,13 @@ FACTS = frozenset(
         "bluegreen_overridden",
         "bluegreen_rollback",
         "bluegreen_swapped",
+        "bluegreen_previous_release",
         "bluegreen_returned",
         "bluegreen_report",
         "bluegreen_probing",
         "bluegreen_told",
         "bluegreen_finished",
+        "bluegreen_run",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
@@ -75,7 +77,8 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
 
     ``role`` says which of them are used and required; the others have their defaults, because a value such as
     ``{{ bluegreen_release }}`` is not there yet while installing. ``base`` has the values of what is not given here: a
-    balancer takes them from the service's first host. :class:`Refusal` tells of all that is wrong at once.
+    balancer takes them from the service's first host. An empty text is as good as none, where it is not the default itself
+    (then it may outdo what a runtime brings). :class:`Refusal` tells of all that is wrong at once.
     """
     known, own = spec("release"), spec(role)
     given = sorted(name for name in variables if name.startswith(PREFIX) and name not in FACTS)
@@ -98,6 +101,8 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
                 if not (role == LIVE and name in _RECORDED):  # they may name a release, and none is asked for
                     problems.append(f"{name} cannot be resolved: {error}")
                     continue
+        if value == "" and option.get("default") != "":  # an answer that a survey of AWX was not given
+            value = None
         if value is None and base is not None:
             found[name] = base.get(name.removeprefix(PREFIX))
             continue

@@ -24,7 +24,7 @@ OF_PLAYBOOKS = {
     "status_format": "playbooks/status.yml",
     "environment_kind": "roles/watch/tasks/main.yml",
 }
-OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml", "promote_to": "playbooks/promote.yml"}
+OF_PLAYBOOKS |= {"members": "playbooks/drain.yml", "reason": "playbooks/drain.yml", "promote_to": "playbooks/promote.yml", "expect": "playbooks/status.yml"}
 
 
 class Noted(dict[str, Any]):

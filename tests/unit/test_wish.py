@@ -97,7 +97,6 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "bluegreen_listen is '80'; a dictionary is expected, with an entry for each of http, ws.",
     ),
     "listen for nobody": ({"listen": {"rpc": "80"}}, "bluegreen_listen: no slot has a port named 'rpc'."),
-    "listen on nothing": ({"listen": ""}, "bluegreen_listen is ''; nginx can listen on nothing like that."),
     "listen on more than it says": ({"listen": "80; include /x"}, "bluegreen_listen is '80; include /x'; nginx can listen on nothing like that."),
     "tcp behind the balancer": (
         {"slots": slots({"name": "blue", "ports": {"rpc": 1}}), "min_serving": 0, "protocols": {"rpc": "tcp"}},
@@ -131,11 +130,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"service": "../x"},
         "bluegreen_service is '../x'; a lower-case letter and up to 31 lower-case letters, digits and hyphens are expected.",
     ),
-    "service empty": ({"service": ""}, "bluegreen_service is ''; a lower-case letter and up to 31 "),
+    "service empty": ({"service": ""}, "bluegreen_service is not set and has no default: "),
     "service of 200": ({"service": LONG}, f"bluegreen_service is '{LONG[:40]}'… (200 characters); a lower-case letter and up to 31 "),
     "service with a new line": ({"service": "shop\n"}, "bluegreen_service is 'shop\\n'; "),
     "release climbs": ({"release": "../x"}, "bluegreen_release is '../x'; a letter or digit and up to 127 letters, digits and . _ + - are expected."),
-    "release empty": ({"release": ""}, "bluegreen_release is ''; a letter or digit and up to 127 "),
+    "release empty": ({"release": ""}, "bluegreen_release is not set and has no default: "),
     "release of 200": ({"release": LONG}, f"bluegreen_release is '{LONG[:40]}'… (200 characters); a letter or digit and up to 127 "),
     "release with a new line": ({"release": "v1\n"}, "bluegreen_release is 'v1\\n'; "),
     "release of the collection": ({"release": "current"}, "bluegreen_release is 'current', which the collection keeps for itself; choose another name."),
@@ -168,7 +167,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         "bluegreen_health_request_headers: the value of 'Host' must be one line of ASCII.",
     ),
     # commands
-    "empty command": ({"command": ""}, "bluegreen_command is empty."),
+    "empty command": ({"command": ""}, "bluegreen_command is not set and has no default: "),
     "command that climbs": ({"command": "bin/../../x"}, "bluegreen_command: 'bin/../../x' climbs out of the release; a path inside of it is expected."),
     "command for a shell": ({"command": "a && b"}, "bluegreen_command runs without a shell, so '&&' would be an argument. "),
     "open quotation": ({"command": "a 'b"}, "bluegreen_command cannot be split into words (No closing quotation); close the quotation."),
@@ -225,7 +224,7 @@ def test_a_time_that_is_not_positive_is_refused(name: str, value: Any, seen: str
 
 
 @pytest.mark.parametrize("name", TIMES)
-@pytest.mark.parametrize(("value", "seen"), [("soon", "'soon'"), ("30s", "'30s'"), ("", "''"), (True, "true"), ([1], "a list")])
+@pytest.mark.parametrize(("value", "seen"), [("soon", "'soon'"), ("30s", "'30s'"), (True, "true"), ([1], "a list")])
 def test_a_time_that_is_no_number_is_refused(name: str, value: Any, seen: str) -> None:
     assert sentences(**{name: value}) == [f"bluegreen_{name} is {seen}; a number is expected."]
 
@@ -307,7 +306,6 @@ EXPECTED = "a number, or a percentage such as 50%, is expected."
         ("0%", "bluegreen_serial is '0%'; batches of at least one host are expected."),
         ([1, 0], "bluegreen_serial is a list; batches of at least one host are expected."),
         ([], "bluegreen_serial is an empty list; a number, a percentage or a list of them is expected."),
-        ("", f"bluegreen_serial is ''; {EXPECTED}"),
         ("all", f"bluegreen_serial is 'all'; {EXPECTED}"),
         (-1, f"bluegreen_serial is '-1'; {EXPECTED}"),
         ("120%", f"bluegreen_serial is '120%'; {EXPECTED}"),
@@ -354,7 +352,6 @@ def test_a_share_is_a_number_or_a_percentage_rounded_up(value: Any, count: int, 
         (1.5, "1.5"),
         (True, "true"),
         ([1], "a list"),
-        ("", "''"),
         ("1" * 10, "'1111111111'"),
     ],
 )
