@@ -110,10 +110,15 @@ def test_on_the_hosts_of_a_limit_jobs_move_with_the_release_and_beyond_it_they_s
 
 
 @pytest.mark.full
-def test_a_queue_on_a_lost_host_is_started_nowhere_else_and_the_run_fails_and_says_why(released: Two) -> None:
+def test_a_queue_on_a_lost_host_is_started_nowhere_else_until_that_host_is_said_to_be_gone(released: Two) -> None:
     pid = released.pid("web2")
     result = released.run("release", lost="web2", release="v2", max_unreachable=1)
     assert result.returncode != 0
     assert "worker:queue is started nowhere: it is seen on no host, and it may run on web2, which cannot be asked" in result.stdout
     assert "bluegreen_workers_absent, as in {web2: burnt down}" in result.stdout
     assert released.pid("web2") == pid and not (released.hosts["web1"].path / "programs" / "shop-queue.conf").exists()
+    released.hosts["web2"].supervisorctl("shutdown")  # and so it is
+    beds.wait_until(lambda: not beds.alive(pid), 30, "the end of the lost host's queue")
+    result = released.run("release", lost="web2", release="v2", max_unreachable=1, workers_absent={"web2": "burnt down"})
+    assert result.returncode == 0
+    assert released.environment("web1")["BLUEGREEN_RELEASE"] == "v2"
