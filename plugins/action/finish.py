@@ -10,7 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _jobs, _journal, _moments, _owner, _remote, _singles, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _jobs, _journal, _moments, _owner, _remote, _singles, _task
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -95,7 +95,7 @@ class ActionModule(ActionBase):
         lock = _task.lock(variables)
         overridden = [why for wish in wishes for why in [_task.fact(variables, wish.host, "bluegreen_overridden")] if why]
         event = {**how, **({"override": overridden[0]} if overridden else {}), "release": fleet.release}
-        event |= {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
+        event |= {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0), "collection": _collection.version()}
         if _task.rollback(self, variables).get("settled") and prune:
             event = {}  # it was as the hosts remember it, so there is nothing to remember
         shared = {"token": lock.get("token", 0), "event": event, "swapped": _task.swapped(variables), "prune": prune}

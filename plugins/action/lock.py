@@ -101,7 +101,7 @@ class ActionModule(ActionBase):
     def _released(self, _given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         lock = _task.lock(variables)
         if not lock:
-            _whole.refuse_beginning(self, variables)
+            _whole.refuse_beginning(self)
         _lease.release(self, variables, lock)
         return {"ansible_facts": {"bluegreen_lock": {}}}
 

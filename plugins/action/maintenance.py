@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock, _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _hostvars, _maintained, _owner, _remote, _runner, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _hostvars, _maintained, _owner, _remote, _runner, _task, _whole
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -32,6 +32,9 @@ class ActionModule(ActionBase):
         )
         try:
             _task.refuse_keywords(self, "maintenance")
+            left_out = _whole.left_out(self)
+            if left_out:
+                return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
             if given["state"].endswith("ing") and not self._task.run_once:
                 raise Refusal(f"state {given['state']} of hotswap.bluegreen.maintenance needs run_once: true, so that every host of the play gets to know it.")
             return {**result, "changed": False, **states[given["state"]](given, variables)}
@@ -112,7 +115,7 @@ class ActionModule(ActionBase):
                 done, wishes, f"{', '.join(members)} could not be brought back to release {fleet.release}; whoever does not serve stays marked."
             )
         lock = _task.lock(variables)
-        by = {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
+        by = {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0), "collection": _collection.version()}
         event = {"event": _history.RELEASED, "release": fleet.release, "why": "enabled after maintenance", **by}
         lifted = self._on_hosts(fleet, variables, lift=members, event=event)
         return {"changed": done.changed or lifted, "members": members, "release": fleet.release, "events": [dump(event) for event in done.events]}
@@ -120,7 +123,9 @@ class ActionModule(ActionBase):
     def _about(self, variables: dict[str, Any]) -> dict[str, Any]:
         about = _task.rollback(self, variables)
         if "members" not in about:
-            raise Refusal("nobody said which members: run hotswap.bluegreen.maintenance with the state draining or enabling before the lock.")
+            raise Refusal(
+                _whole.started_at() or "nobody said which members: run hotswap.bluegreen.maintenance with the state draining or enabling before the lock."
+            )
         return about
 
     def _remote(self, fleet: _fleet.Fleet, variables: dict[str, Any]) -> _remote.Hosts:

@@ -11,9 +11,21 @@ from typing import Any
 from ansible.errors import AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible.utils.collection_loader import AnsibleCollectionConfig
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hold
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fitness, _fleet, _journal, _notify_rules, _probing, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
+    _collection,
+    _fitness,
+    _fleet,
+    _journal,
+    _notify_rules,
+    _owner,
+    _probing,
+    _task,
+    _whole,
+    _wish,
+)
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
@@ -31,11 +43,16 @@ class ActionModule(ActionBase):
         role = self._task.args.get("role", "release")
         try:
             _task.refuse_keywords(self, "preflight")
+            left_out = _whole.left_out(self)
+            if left_out:
+                return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
+            if not boolean(self._task.args.get("gates", True)) and not _task.rollback(self, variables) and _whole.started_at():
+                raise Refusal(_whole.started_at())  # what it goes back to was not chosen
             resolved = _fleet.resolve(self, variables, role)
         except Refusal as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if resolved is None:
-            facts = {"bluegreen_wish": {}, "bluegreen_unknown": []}
+            facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], _whole.FACT: _owner.run()}
             return {**result, "changed": False, "ansible_facts": facts, "msg": "this host has nothing to do with the service"}
         wish = resolved.wish
         gates = role == "release" and boolean(self._task.args.get("gates", True))
@@ -48,7 +65,12 @@ class ActionModule(ActionBase):
                 raise AnsibleConnectionFailure(f"{error}\nNothing was changed. {_LEAVE_OUT if wish.members else _GONE}") from error
             why = f"{wish.host} is unreachable: {error}"
             self._display.warning(f"{why}; it is left out, {f'because it is {note}' if note else 'as bluegreen_max_unreachable allows'}.")
-            return {**result, "changed": False, "msg": why, "ansible_facts": {"bluegreen_unreachable": why, "bluegreen_worked_on": bool(note)}}
+            return {
+                **result,
+                "changed": False,
+                "msg": why,
+                "ansible_facts": {"bluegreen_unreachable": why, "bluegreen_worked_on": bool(note), _whole.FACT: _owner.run()},
+            }
         except (Refusal, Lost) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if found.get("failed") or found.get("unreachable"):
@@ -56,6 +78,7 @@ class ActionModule(ActionBase):
         absent = found["absent"]
         bare = boolean(self._task.args.get("bare", False))
         result["warnings"] = [f"{wish.host}: {text}" for text in found["doubts"]]
+        result["warnings"] += filter(None, [self._installed_twice(role, variables), _collection.newer(wish.host, found["collection"])])
         findings = [*shut, *self._evidence(resolved, role, variables), *found["findings"], *([] if self._task.check_mode or bare else absent)]
         if findings:
             advice = " Run hotswap.bluegreen.install on this host first." if absent and role == "release" else ""
@@ -66,6 +89,7 @@ class ActionModule(ActionBase):
             "bluegreen_unreachable": "",
             "bluegreen_staging_seconds": _hold.staging_seconds(resolved.build_timeout),
             "bluegreen_overridden": overridden,
+            _whole.FACT: _owner.run(),
         }
         result["changed"] = False
         return result
@@ -77,6 +101,11 @@ class ActionModule(ActionBase):
         rollout = resolved.rollout
         probe = _probing.lacking(rollout.probe, rollout.probe_on, variables)
         return list(filter(None, [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), probe]))
+
+    def _installed_twice(self, role: str, variables: dict[str, Any]) -> str:
+        """A warning, once in a run, if another version of the collection is on Ansible's path."""
+        first = role == "release" and variables["inventory_hostname"] == variables["ansible_play_hosts_all"][0]
+        return _collection.others(AnsibleCollectionConfig.collection_paths) if first else ""
 
     def _shut(self, resolved: _wish.Resolved) -> tuple[list[str], str]:
         """Why nothing may be released now, and what the history is to know of a release all the same. In check mode it is only warned about."""

@@ -11,7 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _hostvars, _owner, _remote, _rollback, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _hostvars, _owner, _remote, _rollback, _task, _whole
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -29,6 +29,9 @@ class ActionModule(ActionBase):
             _task.refuse_keywords(self, "rollback")
             if given["state"] == "begun":
                 return {**result, "changed": False, **self._begin(variables)}
+            left_out = _whole.left_out(self)
+            if left_out:
+                return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
             if not self._task.run_once:
                 raise Refusal("hotswap.bluegreen.rollback needs run_once: true, so that every host of the play gets to know the release.")
             return {**result, "changed": False, **self._choose(variables)}
@@ -88,7 +91,8 @@ class ActionModule(ActionBase):
         if self._task.check_mode or back["settled"]:
             return {}
         hosts = _remote.Hosts(self, variables, lock.get("token", 0), fleet.keeper)
-        event = {"event": _history.ROLLING_BACK, "release": fleet.release, "by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0)}
+        by = {"by": _lock.who(_owner.of(variables)), "token": lock.get("token", 0), "collection": _collection.version()}
+        event = {"event": _history.ROLLING_BACK, "release": fleet.release, **by}
 
         def begin(host: str) -> dict[str, Any]:
             wanted = {"wish": dump(mine[host]), "token": lock.get("token", 0), "keeps_lease": host == fleet.keeper.host}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _task, _whole
 
 
 class ActionModule(ActionBase):
@@ -20,6 +20,8 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         here = variables["inventory_hostname"]
+        if not _whole.is_checked(variables, here):  # else nothing would have been done, and look well
+            return {**result, "failed": True, "msg": f"{_whole.unchecked(here)}\nNothing was changed."}
         booked = _task.verdict(variables)
         texts = [booked[here]] if here in booked else []
         if here == variables["ansible_play_hosts"][0]:  # what happened on a host that is not in the play must fail somewhere

@@ -4,7 +4,7 @@
 """What a host remembers of its releases, and where a rollback goes. Pure but for :func:`read` and :func:`begin`.
 
 ``<root>/history.jsonl`` has a line for each slot that a release ended in (``slot``, ``release``, ``result``), for each
-single job (``job`` in the place of ``slot``) and for each run (``event``, ``release``, ``by``, ``token``). Rollback
+single job (``job`` in the place of ``slot``) and for each run (``event``, ``release``, ``by``, ``token``, ``collection``). Rollback
 without a version, retention and status read it.
 """
 
@@ -34,6 +34,11 @@ def read(root: str) -> List[Line]:
         if isinstance(line, dict) and isinstance(line.get("time"), (int, float)) and isinstance(line.get("release", ""), str):
             found.append(line)
     return found
+
+
+def collection(root: str) -> str:
+    """The version of hotswap.bluegreen that wrote a run's line last; '' if no line says it."""
+    return next((str(line["collection"]) for line in reversed(read(root)) if line.get("collection")), "")
 
 
 def completions(lines: Sequence[Line]) -> Dict[str, Line]:

@@ -67,6 +67,10 @@ time:
   description: The host's clock, in seconds since the epoch.
   type: float
   returned: always
+collection:
+  description: The version of the collection that released here last, as the host's history has it; empty if it does not say.
+  type: str
+  returned: always
 absent:
   description: What the installation still lacks, a sentence each.
   type: list
@@ -77,15 +81,16 @@ absent:
 import json
 import time
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _module, _preflight
+from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _history, _module, _preflight
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import load
 
 
 def work(module):
     checks = [load(_config_checks.Check, check) for check in json.loads(module.params["checks"] or "[]")]
-    found = _preflight.check(_module.wish(module), module.params["role"], module.check_mode, checks)
+    wish = _module.wish(module)
+    found = _preflight.check(wish, module.params["role"], module.check_mode, checks)
     told = {"findings": list(found.findings), "doubts": list(found.warnings), "absent": list(found.absent)}
-    return {"changed": False, "time": time.time(), **told}
+    return {"changed": False, "time": time.time(), "collection": _history.collection(wish.root) if wish.members else "", **told}
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal, Wish, load
 
-from . import _hostvars, _moments, _planner, _task, _topology, _variables, _wish
+from . import _hostvars, _moments, _planner, _task, _topology, _variables, _whole, _wish
 from ._topology import Topology
 
 _GONE = "If it is gone for good, name it in bluegreen_balancers_absent, with the reason."
@@ -187,10 +187,8 @@ def _refuse_differences(wishes: list[Wish], shape: Topology) -> None:
 
 def _of_play(task_vars: Mapping[str, Any], host: str) -> Wish:
     wish = _task.fact(task_vars, host, "bluegreen_wish")
-    if not wish:
-        raise Refusal(
-            f"{host} has no bluegreen_wish: run hotswap.bluegreen.preflight (or the role hotswap.bluegreen.release) before this task; did it fail there?"
-        )
+    if not wish or not _whole.is_checked(task_vars, host):
+        raise Refusal(_whole.unchecked(host))
     return load(Wish, wish)
 
 

@@ -30,6 +30,12 @@ def of(task_vars: Mapping[str, Any]) -> dict[str, Any]:
     return owner
 
 
+def run() -> str:
+    """Names this run of ansible-playbook."""
+    pid = os.getppid()
+    return f"{place()} {pid} {_processes.start_time(pid)}"
+
+
 def place() -> str:
     """Names this machine, since its boot, and this container: two containers of one name are two places."""
     try:

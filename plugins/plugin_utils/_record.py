@@ -47,6 +47,7 @@ def record(lines: Iterable[Line]) -> dict[str, Any]:
         "release": release,
         "way": "rollback" if head.get("way") == "rollback" else "release",
         "by": text(head.get("by")),
+        "collection": text(head.get("collection")),
         "reason": text(head.get("reason")),
         "hosts": names(head.get("hosts")),
         "serial": names(head.get("serial")),
