@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Refusal, SlotState, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
     _ending,
     _fleet,

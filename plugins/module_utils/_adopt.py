@@ -14,7 +14,9 @@ import re
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from . import _files, _program
-from ._model import DEAD_STATES, Health, Member, Wish
+from ._model import Wish
+from ._parts import Health, Member
+from ._states import DEAD_STATES
 from ._supervisor import Client, Process
 
 _SIGN = "@"

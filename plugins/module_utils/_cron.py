@@ -11,7 +11,8 @@ import re
 from typing import Dict, List
 
 from . import _files
-from ._model import WORKERS, Job, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import WORKERS, Job
 
 _ENTRY = re.compile(r"\S.* (cron:[a-z0-9]+)\Z")
 _DAEMONS = frozenset({"cron", "crond", "cronie", "fcron", "bcron-sched"})

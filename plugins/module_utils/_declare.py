@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, Tuple
 
 from . import _files, _maintenance, _mixes, _nginx, _pools, _site, _syslog
-from ._model import Member, Nginx, Refusal, Wish, dump
+from ._model import Refusal, Wish, dump
+from ._parts import Member, Nginx
 
 _RELOAD_PATIENCE = 10.0  # seconds; the master retries a port in use for 2.5 s and queues further signals
 

@@ -15,7 +15,8 @@ import time
 from typing import TYPE_CHECKING, Dict
 
 from . import _adopt, _files, _health, _processes, _program
-from ._model import Member, Wish
+from ._model import Wish
+from ._parts import Member
 from ._release import SlotPlace
 
 if TYPE_CHECKING:

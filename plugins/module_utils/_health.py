@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
-from ._model import Health, Member
+from ._parts import Health, Member
 
 TRIES = 3  # a served member is called unhealthy only after this many checks in a row
 _BODY_LIMIT = 1 << 20  # bytes read of an answer; a health page is no download

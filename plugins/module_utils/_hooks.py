@@ -17,7 +17,8 @@ from typing import Dict, List, Mapping, Optional, Tuple
 from . import _build, _detached, _files, _program
 from ._detached import Command
 from ._frame import Clock, Failed, Frame, Overtime, attempt
-from ._model import Event, Failure, Hook, Refusal, Step, Wish
+from ._model import Event, Failure, Refusal, Step, Wish
+from ._parts import Hook
 
 MOMENTS = ("before_release", "before_stop", "after_start", "after_enable", "after_release", "on_rollback")
 OF_A_MEMBER = ("before_stop", "after_start", "after_enable")

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any, Dict, FrozenSet, List, Optional
 
 from . import _history, _hold, _lock, _nginx, _observe_slot, _stale, _supervisor, _workers
-from ._model import BalancerState, HostState, Member, Refusal, SlotState, Wish, dump
+from ._model import Refusal, Wish, dump
+from ._parts import Member
 from ._release import Place, SlotPlace, releases
+from ._states import BalancerState, HostState, SlotState
 from ._supervisor import Client
 
 _LINES = 100  # of the history that travel, the newest

@@ -14,7 +14,8 @@ import os
 from typing import FrozenSet, Iterable, Optional, Tuple
 
 from . import _copies, _users
-from ._model import Layout, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import Layout
 
 _DIRECTORY, _EXECUTABLE, _FILE = 0o750, 0o750, 0o640  # u=rwX,g=rX,o=
 

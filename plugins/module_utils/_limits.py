@@ -10,7 +10,7 @@ import re
 from typing import Any, Dict, List, Mapping, Tuple
 
 from . import _files
-from ._model import ErrorLog, HostLimits
+from ._parts import ErrorLog, HostLimits
 
 _MOST = 8 << 20  # bytes of a log that are read at one look; what is beyond is read at the next
 _SHOWN = 300  # characters of a line

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NamedTuple, Optional
 
-from ._model import Mixing
+from ._parts import Mixing
 
 _MIX = re.compile(r"(p[0-9a-f]+)-(p[0-9a-f]+)-([0-9]+)\Z")
 _KEY = "[0-9a-f]{32}"  # what a client that stays with its side brings, and $request_id is

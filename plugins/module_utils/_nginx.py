@@ -12,7 +12,9 @@ import subprocess
 from typing import Callable, Dict, FrozenSet, Iterable, Optional, Tuple
 
 from . import _files, _maintenance, _mixes, _pools, _private, _processes, _site, _users
-from ._model import BalancerState, Member, Nginx, Refusal, Wish, load
+from ._model import Refusal, Wish, load
+from ._parts import Member, Nginx
+from ._states import BalancerState
 
 
 def master(nginx: Nginx) -> int:

@@ -10,7 +10,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Callable, Dict, Optional, Tuple
 
 from . import _nginx, _site
-from ._model import HostState, JobState, SlotState, Wish
+from ._model import Wish
+from ._states import HostState, JobState, SlotState
 
 if TYPE_CHECKING:
     from ._supervisor import Client

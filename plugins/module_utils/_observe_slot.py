@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, Optional
 
 from . import _adopt, _files, _health, _nginx, _processes, _program, _sockets, _workers
-from ._model import Health, Member, SlotState, Wish
+from ._model import Wish
+from ._parts import Health, Member
 from ._release import SlotPlace
+from ._states import SlotState
 
 if TYPE_CHECKING:
     from ._supervisor import Client

@@ -31,7 +31,8 @@ from . import (
     _versions,
     _workers,
 )
-from ._model import Member, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import Member
 
 
 @dataclass(frozen=True)

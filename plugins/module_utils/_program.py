@@ -17,7 +17,8 @@ import re
 import shlex
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
-from ._model import WORKERS, Job, Member, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import WORKERS, Job, Member
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _REFERENCE = re.compile(r"\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})")

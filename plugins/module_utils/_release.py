@@ -23,7 +23,8 @@ import time
 from typing import Any, Dict, Optional
 
 from . import _files
-from ._model import WORKERS, Refusal
+from ._model import Refusal
+from ._parts import WORKERS
 
 RESERVED_RELEASES = frozenset({"current", "previous", "launcher"})
 RESERVED_SLOTS = frozenset({"releases", "shared", "log", WORKERS})

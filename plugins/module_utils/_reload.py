@@ -17,9 +17,11 @@ import signal
 from typing import Dict, Iterator, Optional, Tuple
 
 from . import _files, _health, _processes, _program, _sockets
-from ._model import Member, Refusal, SlotState, Wish
+from ._model import Refusal, Wish
+from ._parts import Member
 from ._probe._answer import release as named
 from ._release import SlotPlace
+from ._states import SlotState
 
 Identities = Tuple[Tuple[int, int], ...]  # pid and start of each
 

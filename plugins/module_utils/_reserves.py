@@ -13,7 +13,8 @@ import re
 from typing import FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 from . import _files, _nginx
-from ._model import Member, Wish
+from ._model import Wish
+from ._parts import Member
 
 _INODES = 10_000  # that shall stay free: a release has some thousand files, in the pristine tree and in each slot
 _PROGRAM_FILES = 1024  # open files that a program should be allowed, where no nginx of this host says how many connections come

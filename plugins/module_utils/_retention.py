@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from . import _files, _history, _info, _processes, _program, _workers
-from ._model import WORKERS, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import WORKERS
 from ._release import RESERVED_RELEASES, Place, SlotPlace, releases
 from ._supervisor import Client
 

@@ -13,7 +13,8 @@ import hashlib
 from typing import Dict, List, Mapping, Tuple
 
 from . import _mixes
-from ._model import Member, Site, Wish
+from ._model import Wish
+from ._parts import Member, Site
 
 Pools = Mapping[str, Tuple[Member, ...]]  # by name
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from typing import Callable, Dict, Optional, Sequence, Tuple
 
 from . import _health
-from ._model import Health, Member, Wish
+from ._model import Wish
+from ._parts import Health, Member
 
 _LISTEN = re.compile(r"(?:(?P<address>\[[0-9a-fA-F:]+\]|[^:\s]+):)?(?P<port>\d+)\Z")
 _ANY = {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "[::]": "::1"}

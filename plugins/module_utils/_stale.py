@@ -16,7 +16,9 @@ import time
 from typing import FrozenSet, Iterator, List, Optional, Tuple
 
 from . import _files, _observe_slot, _php, _processes, _reload
-from ._model import Member, SlotState, Wish
+from ._model import Wish
+from ._parts import Member
+from ._states import SlotState
 
 _MOST = 20000  # files that are looked at
 _SLACK = 2.0  # seconds by which a clock and a file's time may differ

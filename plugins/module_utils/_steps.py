@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple, Un
 
 from . import _account, _observe
 from ._frame import Clock, Failed, Frame, attempt
-from ._model import Event, Failure, HostState, Refusal, Step, Wish
+from ._model import Event, Failure, Refusal, Step, Wish
+from ._states import HostState
 
 if TYPE_CHECKING:
     from ._steps_balancer import BalancerSteps

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Callable, Dict, FrozenSet, List, Optional, Seq
 
 from . import _declare, _health, _maintenance, _nginx, _site, _sockets
 from ._frame import LOOK, Failed, Frame, Overtime
-from ._model import Health, Member, Refusal, Step, Wish
+from ._model import Refusal, Step, Wish
+from ._parts import Health, Member
 
 if TYPE_CHECKING:
     from ._steps_member import MemberSteps

@@ -15,7 +15,9 @@ from typing import List
 
 from . import _cron, _files, _halt, _permit, _processes, _program, _release, _workers
 from ._frame import Failed, Frame
-from ._model import DEAD_STATES, WORKERS, Job, Refusal, Step, Wish
+from ._model import Refusal, Step, Wish
+from ._parts import WORKERS, Job
+from ._states import DEAD_STATES
 from ._supervisor import Client, waits_for_nothing
 
 _LOOK_AGAIN = 0.1  # seconds between two looks at all processes of the host

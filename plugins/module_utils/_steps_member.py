@@ -15,7 +15,9 @@ from typing import FrozenSet, List, Optional, Tuple
 
 from . import _adopt, _files, _halt, _health, _nginx, _observe_slot, _processes, _program, _release, _sockets, _workers
 from ._frame import LOOK, Failed, Frame, Overtime
-from ._model import DEAD_STATES, Health, Member, Refusal, Step, Wish
+from ._model import Refusal, Step, Wish
+from ._parts import Health, Member
+from ._states import DEAD_STATES
 from ._supervisor import Client
 
 

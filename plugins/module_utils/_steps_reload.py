@@ -13,7 +13,8 @@ from typing import List
 
 from . import _adopt, _processes, _reload
 from ._frame import LOOK, Vain
-from ._model import Member, Step
+from ._model import Step
+from ._parts import Member
 from ._steps_member import MemberSteps
 
 _EACH = 3  # answers for each worker: with new connections each of them has most likely given one

@@ -22,7 +22,9 @@ import xmlrpc.client
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ._model import DEAD_STATES, Refusal, Supervisor
+from ._model import Refusal
+from ._parts import Supervisor
+from ._states import DEAD_STATES
 
 # supervisor/xmlrpc.py, class Faults
 _BAD_NAME, _ALREADY_ADDED, _CANT_REREAD = 10, 90, 92

@@ -9,7 +9,8 @@ import re
 import subprocess
 from typing import List, Tuple
 
-from ._model import Refusal, Site, Wish
+from ._model import Refusal, Wish
+from ._parts import Site
 
 _MIRROR = (1, 13, 4)  # ngx_http_mirror_module: "appeared in version 1.13.4"
 _IDLE = (1, 15, 3)  # keepalive_timeout in an upstream: "appeared in version 1.15.3"

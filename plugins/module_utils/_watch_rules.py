@@ -12,7 +12,8 @@ import signal
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Tuple
 
-from ._model import Refusal, Supervisor
+from ._model import Refusal
+from ._parts import Supervisor
 from ._watch import _checks, _ignore
 from ._watch._settings import RESTART, Settings
 

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Dict, List
 
 from . import _cron, _files, _permit, _processes, _program
 from ._frame import Failed
-from ._model import DEAD_STATES, WORKERS, Job, JobState, Refusal, Wish
+from ._model import Refusal, Wish
+from ._parts import WORKERS, Job
 from ._release import SlotPlace
+from ._states import DEAD_STATES, JobState
 
 if TYPE_CHECKING:
     from ._supervisor import Client  # its libraries are slow to load, and a host that only balances needs none of them

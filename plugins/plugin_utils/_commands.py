@@ -9,7 +9,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._program import check_environment, slot_variables
 
 from ._rules import Problems

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, HostState, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from ._plain import columns, span
 from ._result import Result, by_host, marks

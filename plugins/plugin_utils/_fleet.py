@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal, Wish, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 
 from . import _hostvars, _moments, _planner, _task, _topology, _variables, _whole, _wish
 from ._topology import Topology
@@ -214,7 +215,7 @@ def _values(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: s
     back = _task.rollback(action, task_vars)
     if back:  # for what the other variables make of it, too
         variables = {**variables, "bluegreen_release": back["release"]}
-    template = action._templar.template if own and not back else _hostvars.templater(action, variables)
+    template = action._templar.template if own and not back and not _hostvars.unanswered(task_vars) else _hostvars.templater(action, variables)
     try:
         return _variables.collect(variables, template, _variables.LIVE if back and role == "release" else role, base)
     except Refusal as error:

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 
 from ._rounds import Batch, Round, Target, hooks_of, runs_as_wished
 from ._world import World

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Member, Mixing
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Member, Mixing
 
 from . import _rules
 from ._canary_rules import Canary

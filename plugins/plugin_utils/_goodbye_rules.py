@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Goodbye
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Goodbye
 
 from ._rules import Problems, check_headers
 from ._values import show

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._hooks import MOMENTS
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
 
 from . import _values
 from ._commands import is_word

@@ -25,15 +25,36 @@ def play(action: ActionBase) -> Any:
 
 
 def of(action: ActionBase, task_vars: Mapping[str, Any], host: str) -> dict[str, Any]:
-    """The variables of ``host`` in this very task, not templated yet."""
-    if host == task_vars["inventory_hostname"]:
-        return dict(task_vars)
+    """The variables of ``host`` in this very task, not templated yet; those that were left empty on the command line are as without it."""
     manager = getattr(task_vars["hostvars"], "_variable_manager", None)
     found = manager._inventory.get_host(host) if manager is not None else None
+    own = host == task_vars["inventory_hostname"]
     if manager is None or found is None:
-        return dict(task_vars["hostvars"][host])
-    variables: dict[str, Any] = manager.get_vars(play=play(action), host=found, task=action._task)
-    return variables
+        return dict(task_vars) if own else dict(task_vars["hostvars"][host])
+
+    def get_vars() -> dict[str, Any]:
+        return dict(manager.get_vars(play=play(action), host=found, task=action._task))
+
+    variables = dict(task_vars) if own else get_vars()
+    empty = unanswered(task_vars)
+    if not empty:
+        return variables
+    given = manager._extra_vars
+    manager._extra_vars = {name: value for name, value in given.items() if name not in empty}
+    try:
+        below = get_vars()
+    finally:
+        manager._extra_vars = given
+    return {**{name: value for name, value in variables.items() if name not in empty}, **{name: below[name] for name in empty if name in below}}
+
+
+def unanswered(task_vars: Mapping[str, Any]) -> frozenset[str]:
+    """Our variables that are empty as extra vars: AWX hands a survey's question on so when nobody has answered it.
+
+    An extra var would hide what the inventory says, which is not what an empty answer means.
+    """
+    given = getattr(getattr(task_vars["hostvars"], "_variable_manager", None), "_extra_vars", {})
+    return frozenset(name for name, value in given.items() if name.startswith("bluegreen_") and value == "")
 
 
 def templater(action: ActionBase, variables: Mapping[str, Any]) -> Callable[[Any], Any]:

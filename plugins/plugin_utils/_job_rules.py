@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Job
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job
 
 from . import _commands
 from ._rules import Problems

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Refusal, Wish, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from . import _fleet, _remote, _singles, _task
 from ._runner import Lost

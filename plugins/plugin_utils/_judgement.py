@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import ErrorLog, HostLimits, HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import ErrorLog, HostLimits
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from ._rules import Problems
 from ._values import show

@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure, HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from ._judgement import Crossing
 from ._walk import Walk

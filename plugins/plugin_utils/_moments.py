@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from . import _planner
 from ._result import by_host, failure_text

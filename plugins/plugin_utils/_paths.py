@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Layout
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Layout
 
 from ._rules import Problems
 from ._values import show

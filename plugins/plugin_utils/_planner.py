@@ -15,7 +15,9 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import SlotState
 
 from . import _flip
 from ._rounds import Batch, Round, Target, leaves, make, reloads, runs_as_wished, stays

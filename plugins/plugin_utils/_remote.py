@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _hooks
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Hook, HostState, Refusal, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Refusal, Step, Wish, dump, load
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from . import _hostvars, _reach
 from ._plain import plain

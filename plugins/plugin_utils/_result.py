@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 
 @dataclass(frozen=True)

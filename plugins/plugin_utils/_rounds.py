@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import SlotState
 
 from ._world import World
 

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _maintenance
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from . import _planner
 from ._lookout import Lookout, Watch

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Reload, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Reload
 
 from ._rules import Problems
 

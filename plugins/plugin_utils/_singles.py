@@ -14,7 +14,9 @@ import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import WORKERS, Event, HostState, Job, Refusal, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Refusal, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import WORKERS, Job
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from ._result import failure_text
 from ._runner import Lost, Remote, Tell

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._program import program_name
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import RESERVED_SLOTS
 

@@ -11,7 +11,9 @@ from typing import Any
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._history import Past, clock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._info import NOT_SEEN
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, SlotState, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import SlotState
 
 from ._plain import columns
 

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 
 from . import _judgement
 from ._judgement import Crossing, Limits

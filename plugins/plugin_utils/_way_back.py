@@ -8,7 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 
 from . import _flip, _planner
 from ._result import Returned

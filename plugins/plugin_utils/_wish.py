@@ -15,18 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._config_checks import Check
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
-    Health,
-    HostLimits,
-    Member,
-    Monitoring,
-    Nginx,
-    Program,
-    Refusal,
-    Site,
-    Supervisor,
-    Wish,
-)
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, HostLimits, Member, Monitoring, Nginx, Program, Site, Supervisor
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
 
 from . import (

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, SlotState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 
 Wishes = Mapping[str, Wish]  # by host, in the order of the walk: those with members, and their balancers
 

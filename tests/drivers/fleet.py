@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _declare, _nginx, _steps
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.drivers.shop import InProcess, Shop, altered, make_wish, web

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _cron, _permit, _processes, _supervisor, _workers
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import WORKERS, HostState, Job, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import WORKERS, Job
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner, _singles
 
 from tests.drivers.shop import APPS, InProcess, Shop, make_wish

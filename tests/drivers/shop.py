@@ -22,20 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _install, _nginx, _observe, _processes, _sockets, _stage, _steps, _supervisor, _workers
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
-    Health,
-    HostState,
-    Member,
-    Nginx,
-    Program,
-    Refusal,
-    Site,
-    Step,
-    Supervisor,
-    Wish,
-    dump,
-    load,
-)
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Member, Nginx, Program, Site, Supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tools.bed import NGINX, PYTHON, Bed, alive, free_ports, wait_until

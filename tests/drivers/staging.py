@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _configuration, _manifest, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Program, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _source
 
 FILES = {"bin/server": "#!/bin/sh\nexec sleep 60\n", "public/größe.txt": "x" * 3000, "runtime/.keep": ""}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _adopt, _nginx, _preflight, _site
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 
 from tests.drivers.conftest import MakeShop
 from tests.drivers.shop import APPS, WEB, Load, Shop, words

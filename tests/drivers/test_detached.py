@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _detached, _fence, _hooks
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._frame import Clock, Failed, Frame, Waiting
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
 
 from tools.bed import alive, end, wait_until
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _files, _install, _maintenance, _nginx, _site, _steps
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing, Refusal, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Step
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._orders import Order
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Mixing
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _pauses, _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
 

@@ -24,7 +24,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _goodbye, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Member, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Goodbye, Member
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.drivers.conftest import MakeFleet, MakeShop, next_service

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _health
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health
 
 from tests.drivers.shop import free_ports
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _cron, _halt, _permit, _supervisor, _workers
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import WORKERS, Job, Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import WORKERS, Job
 
 from tests.conftest import Counts
 from tests.drivers.conftest import next_service

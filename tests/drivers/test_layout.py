@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _release
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._configuration import File, dump, load
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Job, Layout, Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job, Layout
 
 from tests.drivers.shop import altered, snapshot
 from tests.drivers.staging import Stage

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _limits
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import ErrorLog, HostLimits
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import ErrorLog, HostLimits
 
 
 class Swap:

@@ -16,7 +16,8 @@ from types import SimpleNamespace
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _account, _exporter, _fence, _hold, _lock, _monitoring, _nginx, _syslog
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Monitoring, Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Monitoring
 
 from tests.drivers.conftest import MakeFleet, MakeShop
 from tests.drivers.shop import Shop, altered

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _declare, _files, _install, _nginx, _pools, _site
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
 
 from tests.drivers.conftest import MakeShop
 from tests.drivers.shop import Shop, altered, ask, free_ports, snapshot, web

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _processes, _retention, _stage
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Health, Program, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Program
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.conftest import Counts

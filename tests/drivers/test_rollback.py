@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _observe, _release
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.drivers.conftest import MakeFleet, MakeShop

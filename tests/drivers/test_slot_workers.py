@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _processes, _workers
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Job, Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 
 from tests.drivers.conftest import MakeShop

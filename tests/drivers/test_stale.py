@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _info, _observe_slot, _stale
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import SlotState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import SlotState
 
 from tests.drivers.shop import Shop, altered, running
 from tools.bed import wait_until

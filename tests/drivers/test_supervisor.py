@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _processes, _supervisor
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Supervisor
 
 from tests.drivers.conftest import next_service
 from tools.bed import Bed, wait_until

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pack, _supervisor
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Supervisor
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Supervisor
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._watch import _checks, _settings
 
 from tests.drivers.conftest import next_service

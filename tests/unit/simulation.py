@@ -14,20 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import (
-    BalancerState,
-    Event,
-    Failure,
-    Goodbye,
-    Hook,
-    HostState,
-    Member,
-    Program,
-    Refusal,
-    SlotState,
-    Step,
-    Wish,
-)
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Refusal, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Goodbye, Hook, Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Answer, Lost
 

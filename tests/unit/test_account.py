@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _account, _syslog
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Member, Program, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Mixing
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Mixing
 
 from tests.unit.test_wish import blue, green, resolve, sentences, slots
 

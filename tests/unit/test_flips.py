@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _pools
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, Mixing, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Mixing
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _flip, _planner, _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._canary_rules import Canary, Weight
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._pauses import Terms

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _processes, _program
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Step, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Goodbye
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner, _progress, _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._world import World
 

@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Hook
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _hook_rules, _rules
 from hypothesis import given
 from hypothesis import strategies as st

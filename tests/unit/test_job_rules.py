@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Job, Refusal, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology, _variables, _wish
 
 from tests.unit.test_wish import MINIMAL

@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Refusal, SlotState, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Refusal, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState, SlotState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _clocks, _journal
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._result import Looked, Returned, Turn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _judgement
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._judgement import Limits, crossed
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._rules import Problems

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Job, JobState, Member, Program, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job, Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState, JobState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _singles
 
 QUEUE = Job("queue", ("x",), scope="fleet")

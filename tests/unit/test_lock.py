@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _fence, _files, _hold, _lock
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Health, Member, Nginx, Program, Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Member, Nginx, Program
 
 ROOT = Path(__file__).resolve().parents[2]
 ANNA: dict[str, Any] = {"user": "anna", "controller": "desk", "pid": 1}

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import HostState, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 from hypothesis import event, given

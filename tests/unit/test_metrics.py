@@ -15,7 +15,9 @@ import pytest
 import yaml
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _metrics, _monitoring, _pack
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._metrics import METRICS, Known
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, Program, SlotState, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = ROOT / "roles" / "monitoring" / "files"

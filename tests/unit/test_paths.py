@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Layout, Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish, dump, load
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Layout
 
 from tests.unit.test_wish import resolve, sentences
 

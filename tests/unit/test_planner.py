@@ -9,7 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Goodbye, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Step
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Goodbye
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _planner, _runner
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st

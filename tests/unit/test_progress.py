@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 from ansible import constants
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, Event, Failure, HostState, Member, Program, SlotState, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _ending, _plain, _progress, _remote, _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._result import Looked, Result, Returned, Turn
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _reserves, _versions
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Site
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Site
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _clocks, _fitness
 
 GB = 1 << 30

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Program, Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Program
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _rollback, _runner
 
 from tests.unit.test_history import failed, released, run

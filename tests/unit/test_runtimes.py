@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _php, _reload
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Member, Program, Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._program import start_script
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runtimes, _topology, _variables, _wish
 

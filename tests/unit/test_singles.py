@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, HostState, Job, JobState, Member, Program, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure, Step, Wish
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Job, Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState, JobState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _singles
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Answer, Lost
 from hypothesis import given, settings

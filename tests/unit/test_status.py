@@ -6,7 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import BalancerState, HostState, Member, Program, SlotState, Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Wish, dump
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member, Program
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _status
 
 from tests.unit.test_history import failed, released, run

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure, HostLimits, HostState
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Failure
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import HostLimits
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import HostState
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _runner
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._judgement import Crossing
 from hypothesis import given

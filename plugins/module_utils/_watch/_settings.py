@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Dict, Tuple
 
-from .._model import Supervisor
+from .._parts import Supervisor
 from . import _checks, _ignore
 from ._checks import Check
 
