@@ -104,7 +104,7 @@ def _plain(text: str, names: dict[str, str]) -> str:
 def _as_text(short: str, description: list[str], options: dict[str, Any], source: str) -> str:
     spec = {"argument_specs": {"main": {"short_description": short, "description": description, "options": options}}}
     text = yaml.dump(spec, Dumper=Dumper, sort_keys=False, width=125, allow_unicode=True)
-    return f"---\n# Made from {source} by tools/variables.py (make docs).\n{text}"
+    return f"---\n# Made from {source} by tools/variables.py (make specs).\n{text}"
 
 
 def _default(option: dict[str, Any]) -> str:
@@ -159,7 +159,7 @@ def main() -> int:
     stale = [path for path, text in wanted().items() if not path.exists() or path.read_text() != text]
     if "--check" in sys.argv[1:]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is not up to date: run make docs")
+            print(f"{path.relative_to(ROOT)} is not up to date: run make specs")
         return 1 if stale else 0
     for path, text in wanted().items():
         path.write_text(text)

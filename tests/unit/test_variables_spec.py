@@ -118,16 +118,17 @@ def test_the_check_says_which_file_is_not_in_step(tmp_path: Path, monkeypatch: p
         folder = tmp_path / "roles" / role / "meta"
         folder.mkdir(parents=True)
         (folder / "argument_specs.yml").write_text((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
-    (tmp_path / "README.md").write_text(f"# About\n\n{variables.BEGIN}\nold\n{variables.END}\n\nThe end.\n")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "variables.md").write_text(f"# About\n\n{variables.BEGIN}\nold\n{variables.END}\n\nThe end.\n")
     monkeypatch.setattr(variables, "ROOT", tmp_path)
     monkeypatch.setattr("sys.argv", ["variables.py", "--check"])
 
     assert variables.main() == 1
-    assert capsys.readouterr().out == "README.md is not up to date: run make docs\n"
+    assert capsys.readouterr().out == "docs/variables.md is not up to date: run make specs\n"
 
     monkeypatch.setattr("sys.argv", ["variables.py"])
     assert variables.main() == 0
-    text = (tmp_path / "README.md").read_text()
+    text = (tmp_path / "docs" / "variables.md").read_text()
     assert text.startswith("# About\n") and text.endswith("The end.\n")
     assert all(f"| `{name}` |" in text for name in _variables.spec("release"))
 
