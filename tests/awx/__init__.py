@@ -1,0 +1,1 @@
+"""Where AWX runs us: jobs under ansible-runner, surveys, the set-up of its objects, the execution environment."""
