@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _archive, _configuration, _manifest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import known_path, releases
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _journal, _render, _source, _task, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _git, _journal, _render, _source, _task, _whole, _wish
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._plain import plain
 
 _UNTOUCHED = "Nothing that serves was touched."
@@ -72,7 +72,9 @@ class ActionModule(ActionBase):
                 return {**result, "changed": True, "msg": f"would stage release {resolved.wish.release}"}
             lock = _task.lock(variables)
             if not lock and not self._task.check_mode:
-                raise Refusal("staging needs the service's lock: run hotswap.bluegreen.lock first, as the role hotswap.bluegreen.release does.")
+                raise Refusal(
+                    _whole.started_at() or "staging needs the service's lock: run hotswap.bluegreen.lock first, as the role hotswap.bluegreen.release does."
+                )
             return {**result, **self._stage(resolved, variables, lock)}
         except (Refusal, OSError) as error:
             return {**result, "failed": True, "msg": f"{error}\n{_UNTOUCHED}"}

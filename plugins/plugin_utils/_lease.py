@@ -16,7 +16,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock, _orders
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump, load
 
-from . import _fleet, _owner, _remote, _task
+from . import _fleet, _owner, _remote, _task, _whole
 from ._runner import Abandoned, Lost
 
 PATIENCE = 900.0  # seconds a lease lasts before the first phase extends it
@@ -170,7 +170,7 @@ def extend(action: ActionBase, variables: Mapping[str, Any], seconds: float) -> 
     """Keep this run's lock for ``seconds`` from now, or for as long as it lasts anyway."""
     lock = _task.lock(variables)
     if not lock:
-        raise Refusal("this run has no lock: run hotswap.bluegreen.lock first.")
+        raise Refusal(_whole.started_at() or "this run has no lock: run hotswap.bluegreen.lock first.")
     _of_fact(action, variables, lock).ask("extended", token=lock["token"], seconds=seconds, shorten=False)
 
 

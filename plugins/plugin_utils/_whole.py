@@ -44,7 +44,10 @@ def selected(tags: Collection[str], only: Collection[str], skip: Collection[str]
     """Whether Ansible runs a task with these tags (the rule of its Taggable.evaluate_tags)."""
     mine = frozenset(tags) or frozenset(["untagged"])
     wanted = "always" in mine or "all" in only or mine.intersection(only) or ("tagged" in only and tags)
-    unwanted = mine.intersection(skip) or ("tagged" in skip and tags) or ("all" in skip and "always" not in mine)
+    if "all" in skip:
+        unwanted: object = "always" not in mine or "always" in skip
+    else:
+        unwanted = mine.intersection(skip) or ("tagged" in skip and tags)
     return bool(wanted) and not unwanted
 
 
