@@ -5,7 +5,7 @@ COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
 # and the browser that reads our pages
 TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli && $(PY) -m tools.browser
 
-.PHONY: help setup demo test test-full test-chaos lint docs bench clean
+.PHONY: help setup demo test test-full test-chaos lint specs docs bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile
@@ -30,8 +30,11 @@ test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fau
 lint: setup ## Only the linters
 	@$(PY) -m tools.check --lint
 
-docs: setup ## Make argument specs and tables from roles/release/meta/argument_specs.yml
+specs: setup ## Make argument specs and tables from roles/release/meta/argument_specs.yml
 	@$(PY) tools/variables.py
+
+docs: setup ## Build the documentation as a site, offline: build/site/index.html
+	@$(PY) -m tools.site
 
 bench: ## A swap's own time beside a stock playbook and a bare script
 	@tools/setup.sh python3-venv nginx supervisor openssh-server
