@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import shlex
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.docs import pages
 from tests.scenarios import plays
 from tools import bed as beds
 
@@ -37,6 +39,12 @@ def ansible(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=beds.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=300)
 
 
+def commands() -> list[list[str]]:
+    """The words of the README's commands behind ``ansible-playbook -i inventory``; the bed is the user's own, so nobody is become."""
+    lines = pages.block("README.md", "hotswap.bluegreen.rollback").text.splitlines()
+    return [[word for word in shlex.split(line, comments=True)[3:] if word != "--become"] for line in lines]
+
+
 def answer(bed: beds.Bed) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", bed.port, timeout=10)
     try:
@@ -47,7 +55,7 @@ def answer(bed: beds.Bed) -> str:
 
 
 @pytest.mark.full
-def test_the_python_example_and_release_yml_work_as_they_stand() -> None:
+def test_the_python_example_release_yml_and_the_commands_work_as_they_stand() -> None:
     with tempfile.TemporaryDirectory(prefix="bg-") as folder, beds.temporary() as bed:
         project, application = Path(folder, "project"), Path(folder, "api")
         for path in (project / "group_vars", project / "host_vars", application):
@@ -64,11 +72,11 @@ def test_the_python_example_and_release_yml_work_as_they_stand() -> None:
             here["bluegreen_user"] = ""
         (project / "host_vars" / "web1.yml").write_text(yaml.safe_dump(here))
 
-        installed = ansible(project, "hotswap.bluegreen.install", "-e", "bluegreen_group=shop")
-        assert installed.returncode == 0, installed.stdout
-        for release in ("1.4.1", "1.4.2"):
-            done = ansible(project, "release.yml", "-e", f"bluegreen_release={release}")
+        install, release, plan, rollback = commands()
+        done = ansible(project, *install)
+        assert done.returncode == 0, done.stdout
+        for words, now in ((["release.yml", "-e", "bluegreen_release=1.4.1"], "1.4.1"), (release, "1.4.2"), (plan, "1.4.2"), (rollback, "1.4.1")):
+            done = ansible(project, *words)
             assert done.returncode == 0, done.stdout
-            assert answer(bed) == f"{release} blue"
-        again = ansible(project, "release.yml", "-e", "bluegreen_release=1.4.2", "--check", "--diff")
-        assert again.returncode == 0 and plays.changed(again) == 0, again.stdout
+            assert answer(bed) == f"{now} blue"
+            assert (plays.changed(done) == 0) == (words == plan), done.stdout
