@@ -1,0 +1,7 @@
+"""One table."""
+
+from django.db import models
+
+
+class Book(models.Model):
+    title = models.CharField(max_length=200, unique=True)
