@@ -27,6 +27,8 @@ def main(spec: Dict[str, Any], work: Callable[[AnsibleModule], Dict[str, Any]]) 
         result = work(module)
     except Refusal as error:
         module.fail_json(msg=str(error))
+    for text in result.pop("warnings", ()):  # ansible-core 2.23 does not take them with the result any more
+        module.warn(text)
     module.exit_json(**result)
 
 
