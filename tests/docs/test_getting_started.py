@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +24,6 @@ from tests.docs.pages import Block
 from tests.docs.reader import Reader, Typed, reading, steps
 from tools import bed as beds
 from tools import hosts
-from tools.hosts.place import Place
 
 PAGE = "docs/getting-started.md"
 
@@ -101,7 +98,7 @@ def followed() -> Iterator[dict[str, Typed]]:
         for path in (project / "group_vars", home):
             path.mkdir(parents=True)
         for host in fleet:
-            bare.make(host)
+            bare.make(host, Path(folder))
         (project / "group_vars" / "all.yml").write_text(yaml.safe_dump({**fleet.variables("ops"), "ansible_python_interpreter": "auto_silent"}))
         own = {"192.0.2.11": fleet["web1"].address, "192.0.2.12": fleet["web2"].address}
         with reading(project, alone(home), own) as reader:
