@@ -64,7 +64,7 @@ def asked(bed: beds.Bed) -> Iterator[list[int]]:
     over = threading.Event()
 
     def client() -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 600
         while not over.is_set() and time.monotonic() < end:
             found.append(ask(bed.port))
             time.sleep(0.01)
