@@ -104,7 +104,7 @@ class Awx:
                 ident=str(job.number),
                 event_handler=lambda event: job.hear(event, at),
                 cancel_callback=job.is_cancelled,
-                settings={"pexpect_timeout": 0.05, "suppress_env_files": True},  # AWX looks every 5 s: this one cancels where it was told to
+                settings={"pexpect_timeout": 1, "suppress_env_files": True},  # AWX looks every 5 s: this one cancels where it was told to
             )
             job.status = ran.status
 
