@@ -42,7 +42,8 @@ def test_each_complete_example_passes_the_preflights_rules() -> None:
     assert len(complete) >= 4
     for example in complete:
         values = _variables.collect({**example, "bluegreen_release": "1.4.2"}, lambda value: value)
-        shape = _topology.read(values, {"app": ["web1", "web2"], "lb": ["lb1", "lb2"]}, ["web1", "web2"])
+        groups = {example.get("bluegreen_group", "app"): ["web1", "web2"], "lb": ["lb1", "lb2"]}
+        shape = _topology.read(values, groups, ["web1", "web2"])
         assert _wish.resolve({**values, "reached_at": "10.0.0.7"}, "web1", shape).wish.release == "1.4.2"
 
 
