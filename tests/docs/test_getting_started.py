@@ -85,9 +85,10 @@ def test_the_page_works_on_two_bare_hosts_in_a_quarter_of_an_hour_and_all_pages_
     seconds = sum(typed.seconds for typed in followed.values())
     assert seconds < 900, seconds
     print(f"getting started took {seconds:.0f} s: " + ", ".join(f"{first[:50]} {typed.seconds:.0f}" for first, typed in followed.items()))
+    assert output(followed, "sed -i '/nothing").count("1.3")
     failed = output(followed, "bluegreen_release=1.2")
     assert "No module named 'nothing_of_this_name'" in failed
-    assert "is back on release 1.1 and serves" in failed
+    assert "is back on release 1.0 and serves" in failed
 
 
 @pytest.fixture(scope="module")
