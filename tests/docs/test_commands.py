@@ -89,7 +89,9 @@ def source(file: Path, test: str) -> str:
 
 
 def reads_the_page(text: str, block: Block) -> bool:
-    """Whether the test takes this very block from its page: ``pages.block("docs/x.md", "words")``."""
+    """Whether the test takes this very block from its page: ``pages.block("docs/x.md", "words")``, or all that the page has."""
+    if "pages.blocks(" in text and f'"{Path(block.page).name}"' in text:
+        return True
     return any(page == block.page and words in block.text for page, words in re.findall(r"pages\.block\(\s*\"([^\"]+)\",\s*\"([^\"]+)\"", text))
 
 
@@ -106,7 +108,7 @@ def missing(claim: str, block: Block) -> list[str]:
     if any(reads_the_page(text, block) for text in texts):
         return []
     wanted = {word for command in block.commands for words in pages.simple(command) for word in key_words(words)}
-    return sorted(word for word in wanted if not any(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) for text in texts))
+    return sorted(word for word in wanted if not any(re.search(rf"(?<![\w-])(?:bluegreen_)?{re.escape(word)}(?![\w-])", text) for text in texts))
 
 
 # What exists
