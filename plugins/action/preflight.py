@@ -18,6 +18,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
     _collection,
     _fitness,
     _fleet,
+    _git,
     _journal,
     _notify_rules,
     _owner,
@@ -100,7 +101,8 @@ class ActionModule(ActionBase):
             return []
         rollout = resolved.rollout
         probe = _probing.lacking(rollout.probe, rollout.probe_on, variables)
-        return list(filter(None, [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), probe]))
+        needs = [_journal.problem(rollout.report_dir), _notify_rules.lacking(rollout.notify), probe, _git.lacking(resolved.source.git)]
+        return list(filter(None, needs))
 
     def _installed_twice(self, role: str, variables: dict[str, Any]) -> str:
         """A warning, once in a run, if another version of the collection is on Ansible's path."""

@@ -23,6 +23,8 @@ from pathlib import Path
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._archive import unpack
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 
+from . import _rules
+
 _SECONDS = 540  # one call of git may take; the lease given for staging lasts longer
 _COMMIT = re.compile(r"([0-9a-f]{40}|[0-9a-f]{64})\Z")
 _NO_VERSION = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\Z|\.lock\Z")  # what git-check-ref-format refuses
@@ -49,6 +51,13 @@ def faults(repository: str, version: str) -> Iterator[str]:
         yield f"version is {version[:40]!r}; a branch, a tag or a commit is expected."
 
 
+def lacking(repository: str) -> str:
+    """Why nothing can be fetched from a repository, '' if it can, or none is named."""
+    if not repository or shutil.which("git"):
+        return ""
+    return f"bluegreen_source: git is not on the controller. Install it there, or use archive or directory. {_rules.IN_IMAGE}"
+
+
 def is_remote(repository: str) -> bool:
     """Whether it is a URL or host:path, and not a path on the controller."""
     return bool(_URL.match(repository)) or ":" in repository.partition("/")[0]
@@ -66,7 +75,7 @@ class Repository:
         """(the commit that ``version`` is, a directory with its content). :class:`Refusal` if there is no such thing."""
         git = shutil.which("git")
         if not git:
-            raise Refusal("bluegreen_source: git is not on the controller. Install it there, or use archive or directory.")
+            raise Refusal(lacking(self.url))
         known = self.run / f"bluegreen-git-{hashlib.sha256(f'{self.url} {version}'.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}"
         with self._locked() as handle:
             call = _Git(git, self._bare, handle)

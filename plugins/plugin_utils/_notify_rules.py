@@ -52,7 +52,8 @@ def lacking(targets: tuple[Target, ...]) -> str:
     """What the controller lacks for them, in a sentence; '' if nothing."""
     if not targets or importlib.util.find_spec("requests"):
         return ""
-    return f"bluegreen_notify needs the Python library requests on the controller, for {sys.executable}: install it there (pip install requests)."
+    needs = f"bluegreen_notify needs the Python library requests on the controller, for {sys.executable}: install it there (pip install requests)."
+    return f"{needs} {_rules.IN_IMAGE}"
 
 
 def _targets(entries: list[Mapping[str, Any]], problems: Problems) -> Iterator[Target]:

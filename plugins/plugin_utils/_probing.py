@@ -19,7 +19,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe import _kinds
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
 
-from . import _fleet, _remote, _task, _values
+from . import _fleet, _remote, _rules, _task, _values
 from ._probe_rules import CONTROLLER
 
 FACT = "bluegreen_probing"
@@ -89,7 +89,7 @@ def lacking(settings: Settings | None, on: str, task_vars: Mapping[str, Any]) ->
     try:
         _probe_process.refuse_missing([kind.type for kind in settings.kinds])
     except Refusal as error:
-        return f"bluegreen_probe: {error}"
+        return f"bluegreen_probe: {error} {_rules.IN_IMAGE}"
     return ""
 
 

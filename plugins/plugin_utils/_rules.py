@@ -14,6 +14,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._release import 
 
 from ._values import show
 
+IN_IMAGE = "In an execution environment, it belongs into the image: see the collection's meta/execution-environment.yml."
 NGINX_WORDS = re.compile(r"[^;{}\n\r]*\Z")
 _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -130,10 +131,12 @@ def _list(value: Any) -> list[Any]:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list as it is, or as a text has it (``[1, 5, "20%"]``, ``1, 5, 20%``); anything else as its only entry."""
+    """A list as it is, or as a text has it (``[1, 5, "20%"]``, ``1, 5, 20%``, or line by line); anything else as its only entry."""
     found = parsed(value)
-    if isinstance(found, str) and ("," in found or found.startswith("[")):
-        return [word.strip(" '\"") for word in found.strip("[] ").split(",")]
+    if isinstance(found, str):
+        found = found.strip()
+        if "," in found or "\n" in found or found.startswith("["):
+            return [word.strip(" '\"") for word in re.split(r"\s*[,\n]\s*", found.strip("[] "))]
     return list(found) if isinstance(found, (list, tuple)) else [found]
 
 

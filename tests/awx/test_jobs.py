@@ -10,7 +10,7 @@ from tests.awx.jobs import Awx, Job, awx
 from tests.drivers import shop
 from tools import bed as beds
 
-BOOT = {"FAULT": "slow", "BOOT": "3"}  # seconds in which a program that was started does not listen yet
+BOOT = {"FAULT": "slow", "BOOT": "{{ 12 if bluegreen_release == 'v2' else 0 }}"}  # seconds until a program that was started listens
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def is_gone(job: Job) -> None:
 
 def test_a_job_from_a_survey_releases_and_hands_on_what_became_of_it(place: tuple[Awx, beds.Bed]) -> None:
     found, bed = place
-    job = found.launch("release.yml", {"bluegreen_release": "v1", "bluegreen_serial": "", "bluegreen_window_override": ""})
+    job = found.launch("release.yml", {"bluegreen_release": "v1", "bluegreen_serial": "", "bluegreen_service": "", "bluegreen_lock_timeout": 0})
     assert job.status == "successful", job.output
     assert shop.ask(bed.port).release == "v1"
     assert job.artifacts == {"bluegreen_release": "v1", "bluegreen_verdict": "released"}

@@ -152,7 +152,7 @@ def test_git_is_never_asked_to_run_a_helper_or_to_ask_a_person(origin: Origin) -
 
 def test_a_controller_without_git_is_told_so(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(origin.folder))
-    assert origin.refused() == "bluegreen_source: git is not on the controller. Install it there, or use archive or directory."
+    assert origin.refused().startswith("bluegreen_source: git is not on the controller. Install it there, or use archive or directory. In an execution env")
 
 
 def test_another_repository_s_environment_does_not_disturb(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:

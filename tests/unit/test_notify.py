@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _task, _values, _variables, _webhooks
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _rules, _task, _values, _variables, _webhooks
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._message import Ended, Message
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._notify_rules import Target
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._rules import Problems
@@ -299,4 +299,4 @@ def test_a_controller_without_the_library_is_told_what_to_install(monkeypatch: p
     assert _notify_rules.lacking(targets) == ""
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert _notify_rules.lacking(()) == "", "who sends nothing needs nothing"
-    assert _notify_rules.lacking(targets).endswith("install it there (pip install requests).")
+    assert _notify_rules.lacking(targets).endswith(f"install it there (pip install requests). {_rules.IN_IMAGE}")
