@@ -200,7 +200,8 @@ def _run(folder: str, lock: int, settings: str, longest: float) -> subprocess.Po
         )
     with open(f"{folder}/pid.json", "w", encoding="utf-8") as file:
         json.dump({"pid": process.pid, "longest": longest}, file)
-    assert process.stdin is not None  # it is a pipe
+    if process.stdin is None:  # it is a pipe
+        raise AssertionError
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(settings.encode())
         process.stdin.close()

@@ -53,7 +53,8 @@ class MemberSteps:
         from . import _hooks  # for those who have one
 
         release = _release.SlotPlace(self.wish.root, step.slot).current if step.name == _hooks.VETO else step.release
-        assert step.hook is not None  # what makes it this step
+        if step.hook is None:  # what makes it this step
+            raise AssertionError
         command = _hooks.in_release(self.wish, step.hook, step.slot, release, _hooks.variables(self.wish, step))
         return _hooks.work(step, self.frame, command, f"{self.wish.root}/{step.slot}/.hook-{step.name}")
 

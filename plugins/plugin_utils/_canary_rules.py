@@ -126,7 +126,8 @@ def _step(where: str, item: Any, usual: Weight, problems: Problems) -> Sequence[
         usable, f"{where}: weight is {show(entry['weight'])}; percent of the requests are expected, above 0 and below 100, with two decimals at most.{advice}"
     ):
         return ()
-    assert percent is not None
+    if percent is None:
+        raise AssertionError
     given = {name: entry[name] for name in ("seconds", "requests", "by_hand") if entry[name] is not None}
     step = Weight(percent, **{"seconds": usual.seconds, "requests": usual.requests, "by_hand": usual.by_hand, **given})
     if "seconds" in given or "requests" in given:

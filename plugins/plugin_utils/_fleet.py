@@ -196,7 +196,8 @@ def _of_play(task_vars: Mapping[str, Any], host: str) -> Wish:
 def _required(action: ActionBase, task_vars: Mapping[str, Any], host: str, role: str = "release") -> Wish:
     """The wish of a host that is not in the play."""
     resolved = _resolve(action, task_vars, host, role)
-    assert resolved is not None  # it came out of the topology
+    if resolved is None:  # it came out of the topology
+        raise AssertionError
     return resolved.wish
 
 

@@ -44,7 +44,8 @@ class Lookout:
 
     def look_after(self, members: Sequence[str]) -> bool:
         """Watch the batch that serves now for its time; whether a limit was crossed, or a host was lost."""
-        assert self._watch
+        if self._watch is None:
+            raise AssertionError
         self.latest, self._entered = tuple(members), time.time()
         if self._watch.seconds >= _LONG:
             self._walk.tell(f"{', '.join(members)}: watched for {self._watch.seconds:g} s")

@@ -70,7 +70,8 @@ class Hosts:
 
     def observe(self, wish: Wish) -> HostState:
         state = self._steps(wish, ()).state
-        assert state is not None  # the module steps always looks
+        if state is None:  # the module steps always looks
+            raise AssertionError
         return state
 
     def walk(self, wish: Wish, steps: Sequence[Step]) -> Answer:
@@ -81,7 +82,8 @@ class Hosts:
         """A slice of a hook that is not run on the member's own host, or of one of the whole release. A host that cannot be asked fails the hook."""
         self._beat(step.host)
         told, hook = _hooks.variables(wish, step), step.hook
-        assert hook is not None  # what brought us here
+        if hook is None:  # what brought us here
+            raise AssertionError
         if step.host == _hooks.CONTROLLER:
             event, waiting, failure = _hooks.once(step, step.host, _hooks.anywhere(hook, told, cwd=self._action._loader.get_basedir()))
             return _answer(None, [event], waiting, failure)
@@ -126,7 +128,8 @@ class Hosts:
 
     def _ask_keeper(self, state: str, **more: Any) -> dict[str, Any]:
         """An answer of the host that keeps the run's lock. Without one the run may not go on."""
-        assert self._keeper is not None  # who has a token has a lock
+        if self._keeper is None:  # who has a token has a lock
+            raise AssertionError
         self._last_beat = time.monotonic()
         try:
             return self.module(self._keeper.host, "lock", {"state": state, "token": self._token, "wish": dump(self._keeper), **more})

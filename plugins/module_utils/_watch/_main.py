@@ -52,7 +52,8 @@ class Watch:
             self._eyes.slow = self._looked - began
             if not self._eyes.follow(before.folders):
                 break
-        assert before is not None  # there was one look at least
+        if before is None:  # there was one look at least
+            raise AssertionError
         return before
 
     def begin(self) -> None:
