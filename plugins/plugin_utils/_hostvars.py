@@ -49,12 +49,13 @@ def of(action: ActionBase, task_vars: Mapping[str, Any], host: str) -> dict[str,
 
 
 def unanswered(task_vars: Mapping[str, Any]) -> frozenset[str]:
-    """Our variables that are empty as extra vars: AWX hands a survey's question on so when nobody has answered it.
+    """Our variables that are empty as extra vars, as AWX hands on a survey's question that nobody has answered.
 
-    An extra var would hide what the inventory says, which is not what an empty answer means.
+    It writes ``!unsafe ""``, which is None from ansible-core 2.19 on. An extra var would hide what the inventory says, and an
+    empty answer does not mean that.
     """
     given = getattr(getattr(task_vars["hostvars"], "_variable_manager", None), "_extra_vars", {})
-    return frozenset(name for name, value in given.items() if name.startswith("bluegreen_") and value == "")
+    return frozenset(name for name, value in given.items() if name.startswith("bluegreen_") and value in ("", None))
 
 
 def templater(action: ActionBase, variables: Mapping[str, Any]) -> Callable[[Any], Any]:
