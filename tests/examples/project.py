@@ -81,19 +81,20 @@ class Project:
 
     folder: Path
     bed: beds.Bed
+    settings: dict[str, str] = field(default_factory=dict)  # more of the environment of its plays
 
     @property
     def app(self) -> Path:
         return self.folder / "app"
 
-    def play(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def play(self, *words: str) -> subprocess.CompletedProcess[str]:
         """``ansible-playbook -i inventory …`` in the copy."""
         own = self.bed.path / "here.json"
         own.write_text(json.dumps(local(self.bed)))
         return subprocess.run(
             [PLAYBOOK, "-i", "inventory", *words, "-e", f"@{own}"],
             cwd=self.folder,
-            env=beds.environment(**{"PATH": f"{PATH}:{self.folder}/.bin", "TMPDIR": f"{self.folder}/.tmp", **environment}),
+            env=beds.environment(**{"PATH": f"{PATH}:{self.folder}/.bin", "TMPDIR": f"{self.folder}/.tmp", **self.settings}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -106,9 +107,9 @@ class Project:
         (self.folder / ".bin").mkdir(exist_ok=True)
         shutil.copy2(Path(beds.PYTHON).with_name(name), self.folder / ".bin" / name)
 
-    def released(self, release: str, *before: str, **environment: str) -> str:
+    def released(self, release: str, *before: str) -> str:
         """Release ``release``, after the playbooks ``before``; it must succeed. What the run printed."""
-        done = self.play(*before, "release.yml", "-e", f"bluegreen_release={release}", **environment)
+        done = self.play(*before, "release.yml", "-e", f"bluegreen_release={release}")
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
         return done.stdout
 

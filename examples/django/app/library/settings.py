@@ -30,5 +30,5 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DI
 # Names have the hash of their content. The directory is shared, too: a page of the last release still finds its style sheet in this one.
 # The list of names is the release's own.
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static"
+STATIC_ROOT = BASE_DIR / "staticfiles"
 STORAGES = {"staticfiles": {"BACKEND": "library.static.Files"}}
