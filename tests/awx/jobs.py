@@ -85,6 +85,7 @@ class Awx:
     hosts: Mapping[str, Mapping[str, Any]]
     variables: Mapping[str, Any]
     launched: int = 0
+    patience: float = 1.0  # seconds between two looks whether a job was cancelled; AWX has 5
 
     def launch(
         self, playbook: str, answers: Mapping[str, Any] | None = None, *, at: Callable[[str], bool] = lambda _line: False, words: str = "", **more: Any
@@ -104,7 +105,7 @@ class Awx:
                 ident=str(job.number),
                 event_handler=lambda event: job.hear(event, at),
                 cancel_callback=job.is_cancelled,
-                settings={"pexpect_timeout": 1, "suppress_env_files": True},  # AWX looks every 5 s: this one cancels where it was told to
+                settings={"pexpect_timeout": self.patience, "suppress_env_files": True},
             )
             job.status = ran.status
 
