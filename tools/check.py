@@ -90,6 +90,7 @@ def linters() -> list[Linter]:
         Linter("yamllint", _tool("yamllint", "--strict", ".")),
         Linter("shellcheck", _tool("shellcheck", *shell_scripts())),
         Linter("Python 3.8 on targets", _tool("vermin", "-t=3.8-", "--violations", "--no-tips", "plugins/module_utils", "plugins/modules")),
+        Linter("GitHub workflows", _tool("check-jsonschema", "-q", "--builtin-schema", "vendor.github-workflows", *workflows())),
         Linter("antsibull-changelog", _tool("antsibull-changelog", "lint")),
         Linter("argument specs", (sys.executable, "tools/variables.py", "--check")),
     ]
@@ -102,6 +103,12 @@ def shell_scripts() -> list[str]:
         if path.suffix == ".sh" or (path.suffix == "" and _SHELL.match(path.read_bytes()[:80])):
             found.append(str(path.relative_to(ROOT)))
     return sorted(found)
+
+
+def workflows() -> list[str]:
+    """The workflows of the forge: ours, and those that users copy."""
+    places = (ROOT / ".github" / "workflows", ROOT / "examples" / "ci")
+    return sorted(str(path) for place in places for path in place.rglob("*.yml") if place.name == "workflows" or "github" in path.name)
 
 
 def _files() -> Iterator[Path]:
