@@ -106,4 +106,4 @@ def reading(project: Path, environment: Mapping[str, str], own: Mapping[str, str
 
 def steps(page: str) -> list[Block]:
     """What a reader of the page writes and types, in its order."""
-    return [block for block in blocks(ROOT / page) if block.mark.startswith(("file:", "run")) and not block.mark.startswith("run by")]
+    return [block for block in blocks(ROOT / page) if block.mark.startswith("file:") or block.mark in ("run", "run: fails")]

@@ -26,6 +26,8 @@ from tools import bed as beds
 from tools import hosts
 
 PAGE = "docs/getting-started.md"
+# Where the page says that something of ours lands.
+TOLD = ("/srv/shop", "/etc/supervisor/conf.d/shop-", "/etc/nginx/conf.d/bluegreen-shop.conf", "/etc/nginx/bluegreen")
 
 
 def follow(reader: Reader, blocks: list[Block]) -> dict[str, Typed]:
@@ -42,7 +44,7 @@ def follow(reader: Reader, blocks: list[Block]) -> dict[str, Typed]:
 
 
 def output(done: dict[str, Typed], words: str) -> str:
-    (found,) = [typed.output for first, typed in done.items() if words in first]
+    *_, found = [typed.output for first, typed in done.items() if words in first]
     return found
 
 
@@ -53,6 +55,7 @@ def answers(text: str) -> Counter[str]:
 
 def holds(done: dict[str, Typed], first: int) -> None:
     """What the page promises."""
+    assert output(done, "hotswap.bluegreen.install").rstrip().endswith("502")
     assert output(done, "bluegreen_release=1.0").count("Welcome to release 1.0") == first
     seen = answers(output(done, "bluegreen_release=1.1"))
     assert set(seen) == {"Welcome to release 1.0", "Welcome back to release 1.1"}, seen
@@ -108,9 +111,12 @@ def followed() -> Iterator[dict[str, Typed]]:
                 done |= follow(reader, [block])
                 if "pip install ansible-core" in block.text:
                     installed(reader, project)
+            assert [path for path in ours(fleet) if not path.startswith(TOLD)] == []
             for page in pages.all_pages():
                 if pages.name(page) != PAGE:
                     elsewhere(reader, fleet, page)
+            on_hosts(fleet, pages.block(PAGE, "rm -r "))
+            assert ours(fleet) == ["/etc/nginx/bluegreen"]
             yield done
 
 
@@ -120,9 +126,20 @@ def elsewhere(reader: Reader, fleet: hosts.Fleet, page: Path) -> None:
         if re.match(r"run(: fails)?$", block.mark):
             follow(reader, [block])
         elif block.mark.startswith("run on:"):
-            for command in block.commands:
-                ran = fleet[block.mark.removeprefix("run on:").strip()].run("bash", "-c", command, check=False)
-                assert ran.returncode == 0, f"{block}: {command}\n{ran.stdout}{ran.stderr}"
+            on_hosts(fleet, block)
+
+
+def on_hosts(fleet: hosts.Fleet, block: Block) -> None:
+    """Type a block as root on the hosts that its mark names."""
+    for name in block.mark.removeprefix("run on:").replace(",", " ").split():
+        ran = fleet[name].run("bash", "-e", "-c", block.text, check=False)
+        assert ran.returncode == 0, f"{block} on {name}:\n{ran.stdout}{ran.stderr}"
+
+
+def ours(fleet: hosts.Fleet) -> list[str]:
+    """What bears the service's or the collection's name on the hosts' disks."""
+    look = "find / -xdev ( -name *shop* -o -name *bluegreen* -o -name *hotswap* ) -not -path /proc/* -not -path /var/log/*"
+    return sorted({line for host in fleet for line in host.run(*look.split()).stdout.split()})
 
 
 def alone(home: Path) -> dict[str, str]:

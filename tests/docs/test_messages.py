@@ -19,7 +19,7 @@ Template = tuple[str | None, ...]  # literal pieces, None where a value stands
 
 def quotes(page: Path) -> list[str]:
     """The pieces of code in columns of messages, those with three words and more; in sentences those with six that are no command."""
-    found = [code for code in pages.inline(page) if len(code.split()) > 5 and not re.search(r" -|[{$]", code)]
+    found = [code for code in pages.inline(page) if len(code.split()) > 5 and not re.search(r" -|[{$&|>=]", code)]
     column = -1
     for line in page.read_text().splitlines():
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] if line.startswith("|") else []
