@@ -3,7 +3,10 @@ PY := .venv/bin/python
 COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
 # What reads our metrics, run by tests/scenarios/test_monitoring.py, an application server's language (tests/drivers/test_reload.py),
 # and the browser that reads our pages
-TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli && $(PY) -m tools.browser
+# (tests/examples: ssh's tools, and Node with npm where no other is there)
+TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli openssh-client $$(command -v npm >/dev/null || echo nodejs npm) && $(PY) -m tools.browser
+# The runtimes and servers of those of tests/examples that take longer
+FULL := tools/apt.sh openssh-server puma ruby-rails ruby-sqlite3
 
 .PHONY: help setup demo test test-full test-chaos lint specs docs bench clean
 
@@ -22,6 +25,7 @@ test: setup ## Every check: lint, types, unit tests, drivers on real nginx and s
 
 test-full: setup ## The counts: many swaps under load, many simulated fleets
 	@$(TESTED)
+	@$(FULL)
 	@$(PY) -m tools.check --full
 
 test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fault that is drawn from a seed (under twenty minutes)
