@@ -85,7 +85,7 @@ def navigation(start: Path) -> str:
     for section in re.split(r"^## ", start.read_text(), flags=re.MULTILINE)[1:]:
         title, _, text = section.partition("\n")
         found = [(match[2].replace("`", ""), start.parent / match[3]) for match in _LINK.finditer(text) if match[3].endswith(".md")]
-        entries = [f"{words} </{os.path.relpath(page, ROOT).removesuffix('.md')}>" for words, page in found]
+        entries = [f"{words[0].upper()}{words[1:]} </{os.path.relpath(page, ROOT).removesuffix('.md')}>" for words, page in found]
         entries += {"Reference": ["Modules and roles, from the specs </reference/index>"], "Project": ["/changelog"]}.get(title, [])
         made.append("\n".join(["", "```{toctree}", ":hidden:", f":caption: {title}", "", *entries, "```", ""]))
     rest = [page for page in pages() if page.parent.parent == ROOT / "examples"]
