@@ -4,7 +4,7 @@ COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
 # What reads our metrics, run by tests/scenarios/test_monitoring.py, an application server's language (tests/drivers/test_reload.py),
 # and the browser that reads our pages
 # (tests/examples: ssh's tools, and Node with npm where no other is there)
-TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli openssh-client $$(command -v npm >/dev/null || echo nodejs npm) && $(PY) -m tools.browser
+TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli openssh-client curl $$(command -v npm >/dev/null || echo nodejs npm) && $(PY) -m tools.browser
 # The runtimes and servers of those of tests/examples that take longer
 FULL := tools/apt.sh openssh-server puma ruby-rails ruby-sqlite3
 
