@@ -156,3 +156,14 @@ def test_the_table_shows_releases_with_what_is_wrong_with_them_and_workers() -> 
     text = fleet(releases=on_disk, workers=[worker])["text"]
     assert "  app1: 1 (failed), 2 (incomplete)" in text
     assert any(line.split() == ["worker:mail", "app1/blue", "slot", "RUNNING", "2", "9"] for line in text)
+
+
+def test_a_service_that_is_wholly_on_a_release_meets_the_expectation_and_on_another_it_is_named() -> None:
+    assert _status.unmet(fleet(), "2") == []
+    assert _status.unmet(fleet(), "3") == [f"{host}/blue serves 2, and 3 is expected." for host in ("app1", "app2")]
+
+
+def test_what_is_ill_does_not_meet_the_expectation_but_what_a_person_has_taken_out_does() -> None:
+    assert "app1/blue is served and not healthy: 500." in _status.unmet(fleet(replace(GOOD, healthy=False, seen="500")), "2")
+    marks = {"app1/blue": {"by": "ann", "why": "disk", "since": 0.0}}
+    assert _status.unmet(fleet(serving=("app2/blue",), marks=marks), "2") == []
