@@ -108,7 +108,7 @@ def shell_scripts() -> list[str]:
 def workflows() -> list[str]:
     """The workflows of the forge: ours, and those that users copy."""
     places = (ROOT / ".github" / "workflows", ROOT / "examples" / "ci")
-    return sorted(str(path) for place in places for path in place.rglob("*.yml") if place.name == "workflows" or "github" in path.name)
+    return sorted(str(path) for place in places for path in place.rglob("*.yml") if place.name == "workflows" or "github" in path.parts)
 
 
 def _files() -> Iterator[Path]:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import pages
 from tests.galaxy import packing
 from tools import release
+from tools.bed import PYTHON
 
 WHO = {f"GIT_{role}_{what}": "t@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
@@ -59,17 +61,28 @@ def told(capsys: pytest.CaptureFixture[str], clone: Path, *words: str) -> list[s
     return capsys.readouterr().err.splitlines()
 
 
-def test_a_version_has_its_number_its_changelog_its_tag_and_its_package(clone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert release.main(["0.2.0"], clone) == 0
+def follow(clone: Path, block: pages.Block) -> list[str]:
+    """Run the commands of the page in the clone, as its reader would: the lines that they print."""
+    (clone / ".git" / "info" / "exclude").write_text("/.venv\n/build\n/dist\n")
+    if not (clone / ".venv").exists():
+        (clone / ".venv").symlink_to(Path(PYTHON).parents[1])
+    done = subprocess.run(["sh", "-ec", block.text], cwd=clone, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_version_has_its_number_its_changelog_its_tag_and_its_package(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    would, done = follow(clone, pages.block("docs/releasing.md", "--dry-run"))
+    assert would.startswith("would set version: 0.2.0 in galaxy.yml")
+    assert done.startswith("v0.2.0 is made.")
     assert "\nversion: 0.2.0\n" in (clone / "galaxy.yml").read_text()
     changelog = (clone / "CHANGELOG.rst").read_text()
     assert "v0.2.0" in changelog and "A thing was mended." in changelog
     assert list((clone / "changelogs" / "fragments").glob("*.yml")) == []
     assert (git(clone, "status", "--porcelain"), git(clone, "describe", "--exact-match")) == ("", "v0.2.0")
     (clone / "roles" / "release" / "stray.yml").write_text("not known to git\n")
-    capsys.readouterr()
-    assert release.main(["--check", "v0.2.0", "--pack", str(tmp_path / "dist")], clone) == 0
-    package = Path(capsys.readouterr().out.strip())
+    (line,) = follow(clone, pages.block("docs/releasing.md", "--pack"))
+    package = clone / line
     with tarfile.open(package) as archive:
         assert json.load(archive.extractfile("MANIFEST.json"))["collection_info"]["version"] == "0.2.0"  # type: ignore[arg-type]
     assert {"CHANGELOG.rst", "changelogs/changelog.yaml"} <= packing.contents(package)
