@@ -19,7 +19,9 @@ import pytest
 import yaml
 
 from bench.servers import Servers
+from tests.docs import pages
 from tests.examples.project import EXAMPLES, PATH, PLAYBOOK, local, run
+from tests.scenarios import plays
 from tools import bed as beds
 
 CI = EXAMPLES / "ci"
@@ -215,6 +217,12 @@ def test_a_tag_is_released_and_the_next_ones_plan_changes_nothing(repository: Pa
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr
     assert (repository / "build" / "report").is_dir()
     assert list((repository / "build" / "report").rglob("report.html"))
+
+    by_hand = repository / "by-hand"
+    by_hand.write_text(pages.block("examples/ci/README.md", "ci/play.sh").text)
+    again = script("ci/with-ssh sh -eu ./by-hand", repository, **secrets)
+    assert again.returncode == 0, again.stdout[-5000:] + again.stderr
+    assert plays.changed(again) == 0
 
     (repository / "app" / "app.py").write_text((repository / "app" / "app.py").read_text() + "\n")
     shown = script(plan, repository, RELEASE="pr-1", CHECKSUM=built(repository, "pr-1"), **secrets)

@@ -184,3 +184,15 @@ def test_the_whole_story(example: str, counts: Counts) -> None:
             assert found.ask(sheet)[0] == 200  # a page of the last release finds its style sheet
         broken_release(found, example, counts, "1.1")
         stop_in_the_midst_of_a_request(found, example)
+
+
+@pytest.mark.full
+def test_phps_example_takes_the_second_release_in_place() -> None:
+    with project("php") as found:
+        masters = []
+        for release in ("1", "2"):
+            done = found.play("site.yml", "-e", f"bluegreen_release={release}")
+            assert done.returncode == 0, done.stdout[-4000:]
+            assert found.ask()[:2] == (200, release)
+            masters.append(found.bed.supervisorctl("pid", "shop-blue"))
+        assert masters[0] == masters[1]
