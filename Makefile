@@ -3,12 +3,12 @@ PY := .venv/bin/python
 COLLECTION := build/collections/ansible_collections/hotswap/bluegreen
 # What reads our metrics, run by tests/scenarios/test_monitoring.py, an application server's language (tests/drivers/test_reload.py),
 # and the browser that reads our pages
-# (tests/examples: ssh's tools, and Node with npm where no other is there)
-TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli openssh-client curl $$(command -v npm >/dev/null || echo nodejs npm) && $(PY) -m tools.browser
+# (tests/matrix: other versions of ansible-core and Python, in build/matrix and a cache of our own; tests/examples: ssh's tools, and Node with npm where no other is there)
+TESTED := tools/apt.sh prometheus prometheus-node-exporter php-cli openssh-client curl $$(command -v npm >/dev/null || echo nodejs npm) && $(PY) -m tools.browser && $(PY) -m tools.matrix --setup
 # The runtimes and servers of those of tests/examples that take longer
 FULL := tools/apt.sh openssh-server puma ruby-rails ruby-sqlite3
 
-.PHONY: help setup demo test test-full test-chaos lint specs docs bench clean
+.PHONY: help setup demo test test-full test-chaos test-matrix lint specs docs bench clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile
@@ -27,6 +27,10 @@ test-full: setup ## The counts: many swaps under load, many simulated fleets
 	@$(TESTED)
 	@$(FULL)
 	@$(PY) -m tools.check --full
+
+test-matrix: setup ## Every scenario with every supported pair of ansible-core and Python (hours); MATRIX="2.16-py3.11 --quick" for less
+	@$(TESTED)
+	@$(PY) -m tools.matrix $(MATRIX)
 
 test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fault that is drawn from a seed (under twenty minutes)
 	@$(PY) -m tests.chaos

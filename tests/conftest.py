@@ -46,6 +46,8 @@ def counts() -> Counts:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in terminalreporter.stats.get("skipped", []):  # what cannot be had on this machine is told, and why
+        terminalreporter.write_line(str(report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr).removeprefix("Skipped: "))
     if _counts.counts:
         terminalreporter.write_line(f"counted: {', '.join(f'{number:,} {what}' for what, number in _counts.counts.items())}")
 

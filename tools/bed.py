@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build"
 GUARD = ROOT / "tools" / "guard.py"
 PYTHON = sys.executable
+TARGET = os.environ.get("HOTSWAP_TARGET_PYTHON") or PYTHON  # that our modules run with on a bed; tools/matrix sets another one
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/nginx"
 
 
@@ -211,7 +212,7 @@ class Bed:
 
     def inventory(self, lines: str = "") -> Path:
         path = self.path / "inventory"
-        path.write_text(lines or f"app1 ansible_connection=local ansible_python_interpreter={PYTHON}\n")
+        path.write_text(lines or f"app1 ansible_connection=local ansible_python_interpreter={TARGET}\n")
         return path
 
     def playbook(

@@ -20,7 +20,7 @@ RELEASE: dict[str, Any] = {
     "bluegreen_source": {"directory": str(APP)},
     "bluegreen_start_seconds": 0,
 }
-_LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": beds.PYTHON}
+_LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": beds.TARGET}
 
 
 def run(

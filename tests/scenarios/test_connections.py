@@ -40,7 +40,7 @@ class Site:
         self.output = ""
         self.here_variables = {
             "ansible_connection": "local",
-            "ansible_python_interpreter": beds.PYTHON,
+            "ansible_python_interpreter": beds.TARGET,
             "ansible_become": False,
             "bluegreen_address": _source_address(fleet["lb1"].address),
             "bluegreen_command": f"{beds.PYTHON} app.py",

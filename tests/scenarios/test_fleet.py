@@ -81,7 +81,7 @@ def project() -> Iterator[Project]:
         project = Project(folder / "project", hosts)
         app = {"hosts": dict.fromkeys(APPS), "vars": {"ansible_connection": "local"}}
         project.write("inventory.yml", {"db": {"hosts": STRANGERS}, "lb": {"hosts": {"lb1": {"ansible_connection": "local"}}}, "app": app})
-        project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.PYTHON})
+        project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.TARGET})
         balancer = {name: value for name, value in hosts["lb1"].variables.items() if "nginx" in name or name in ("bluegreen_service", "bluegreen_listen")}
         service = {"bluegreen_group": "app", "bluegreen_balancers": "lb", "bluegreen_address": "127.0.0.1", "bluegreen_packages": False}
         project.write("group_vars/app.yml", {**plays.RELEASE, **balancer, **service})

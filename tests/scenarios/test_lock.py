@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _processe
 from tests.scenarios import plays
 from tools import bed as beds
 
-LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": beds.PYTHON}
+LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": beds.TARGET}
 NOBODY_ANSWERS = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_ssh_timeout": 5}
 PREFLIGHT: dict[str, Any] = {"hotswap.bluegreen.preflight": {}}
 

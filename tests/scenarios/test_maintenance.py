@@ -39,7 +39,7 @@ def project() -> Iterator[Project]:
         ssh, dead = beds.free_ports(2)
         gone = {"ansible_connection": "ssh", "ansible_host": "127.0.0.1", "ansible_port": ssh, "bluegreen_slots": [{"name": "grey", "port": dead}]}
         project.write("inventory.yml", {"lb": {"hosts": dict.fromkeys(LBS), **here}, "app": {"hosts": {"app1": None, "app2": gone}, **here}})
-        project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.PYTHON})
+        project.write("group_vars/all.yml", {"ansible_python_interpreter": beds.TARGET})
         service = {"bluegreen_service": "shop", "bluegreen_group": "app", "bluegreen_balancers": "lb", "bluegreen_address": "127.0.0.1"}
         project.write("group_vars/app.yml", {**plays.RELEASE, **APP, **service})
         for name in LBS:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
 import subprocess
 import sys
@@ -51,24 +50,32 @@ def get(version: str) -> Python:
         return known(version) or _got(version)
 
 
-def _got(version: str) -> Python:
-    refused = cache() / f"{version}.missing"
+def refused(version: str) -> str:
+    """Why it could not be had when it was asked for within the last day, '' if nobody has."""
+    note = cache() / f"{version}.missing"
     with contextlib.suppress(OSError):
-        if time.time() - refused.stat().st_mtime < _ASK_AGAIN:
-            raise Missing(refused.read_text())
-    why = []
+        if time.time() - note.stat().st_mtime < _ASK_AGAIN:
+            return note.read_text()
+    return ""
+
+
+def _got(version: str) -> Python:
+    why = [refused(version)]
+    if why[0]:
+        raise Missing(why[0])
+    why[0] = "this machine has none"
     for way in (_uv, debian.unpack):
         try:
             way(version, cache())
         except (debian.NotHad, subprocess.SubprocessError, OSError) as error:
-            why.append(_line(error))
+            why.append(" ".join(str(error).split()))
             continue
         found = known(version)
         if found:
             return found
-        why.append(f"{way.__module__.rpartition('.')[2]}: it was got, and does not run")
-    refused.write_text(f"this machine has none; {'; '.join(why)}")
-    raise Missing(refused.read_text())
+        why.append(f"what {way.__module__.rpartition('.')[2]} got does not run")
+    (cache() / f"{version}.missing").write_text("; ".join(why))
+    raise Missing("; ".join(why))
 
 
 def known(version: str) -> Python | None:
@@ -103,23 +110,3 @@ def _uv(version: str, folder: Path) -> None:
     if done.returncode:
         causes = [line.partition("cause: ")[2].strip() for line in done.stderr.splitlines() if "cause: " in line and "://" not in line]
         raise debian.NotHad(f"uv cannot download it ({causes[-1] if causes else f'exit status {done.returncode}'})")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def table(versions: tuple[str, ...]) -> dict[str, str]:
-    """Each version's interpreter and its source, or why there is none: what set-up tells."""
-    found = {}
-    for version in versions:
-        try:
-            python = get(version)
-            found[version] = f"{python.path} ({python.source})"
-        except Missing as error:
-            found[version] = f"NOT HAD: {error}"
-    return found
-
-
-if __name__ == "__main__":
-    print(json.dumps(table(tuple(sys.argv[1:])), indent=2))

@@ -1,4 +1,4 @@
-"""The quick release of a pair: installed, 1.0.0, and newer ones under requests, each with another Python on the host.
+"""The quick release: an installation and releases under requests, with any ansible-core, any Python there and any on the host.
 
 The host is a private one of tools/bed.py, reached with the local connection; supervisord and the application run with the Python
 of whoever calls, ansible-playbook with the pair's, our modules with the host's.
@@ -9,139 +9,127 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.request
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tools import bed as beds
-from tools.matrix import interpreters
-from tools.matrix.table import Pair
+from tools.matrix.interpreters import Python
 from tools.probe import Kind, Probe
 
-APP = beds.ROOT / "tests" / "apps" / "plain"
-SECONDS = 600.0
+SECONDS = 900.0
+FEWEST = {"install": 4, "release": 8}  # modules that a playbook runs at least
+_OURS: dict[str, Any] = {
+    "bluegreen_command": f"{beds.PYTHON} app.py",
+    "bluegreen_source": {"directory": str(beds.ROOT / "tests" / "apps" / "plain")},
+    "bluegreen_start_seconds": 0,
+}
 
 
 class Faulty(Exception):
     """What is not as it should be, with the end of what was said."""
 
 
-@dataclass
-class Quick:
-    """A bed and a pair. ``output`` is all that ansible-playbook said."""
+@dataclass(frozen=True)
+class Ansible:
+    """How a playbook is run: ``programs`` is the directory of ansible-playbook."""
 
-    bed: beds.Bed
-    pair: Pair
     programs: Path
     pipelining: bool
-    output: str = ""
 
-    def release(self, number: int, target: interpreters.Python) -> None:
-        """1.0.0, 1.1.0 …; the first one brings the installation with it."""
-        common = {**self.bed.variables, **_OURS, "bluegreen_release": f"1.{number}.0", "ansible_python_interpreter": str(self._told(target))}
-        names = ("install", "release") if number == 0 else ("release",)
-        book = self.bed.path / "site.json"
-        book.write_text(json.dumps([{"import_playbook": f"hotswap.bluegreen.{name}"} for name in names]))
-        self._play(str(book), common)
-        ran = self.pythons()
-        if set(ran) != {target.version} or ran[target.version] < 10:
-            raise Faulty(f"the modules ran with {ran}, not with Python {target.version}")
 
-    def release_under_requests(self, number: int, target: interpreters.Python) -> int:
-        """The same, while requests are sent: how many. None of them may fail."""
-        wanted = [Kind("get", self.bed.url, rate=20.0, timeout=20.0)]
-        with Probe(f"matrix-{self.pair.name}", wanted, {"json": "release"}) as probe:
-            self.release(number, target)
-        due, failed = probe.result["due"], probe.result["failed"]
-        if failed or not due:
-            raise Faulty(f"{failed} of {due} requests failed: {probe.result['failures'][:5]}")
-        return int(due)
+class Quick:
+    """A service on a bed, of which there is a new release each time."""
 
-    def again(self, number: int, target: interpreters.Python) -> None:
-        """The same release once more changes nothing."""
-        self.release(number, target)
-        changed = re.findall(r"changed=(\d+)", self.output)[-1:]
-        if changed != ["0"]:
-            raise Faulty(f"the second run of a release has changed={changed}")
+    def __init__(self, bed: beds.Bed) -> None:
+        self.bed, self.number, self.requests = bed, -1, 0
 
-    def complaints(self) -> list[str]:
-        """Every warning. Nothing here gives Ansible a reason to warn, so each is about our code."""
-        return [line for line in self.output.splitlines() if re.match(r"\[(DEPRECATION )?WARNING\]", line)]
+    def release(self, ansible: Ansible, host: Python, installation: Python | None = None) -> None:
+        """A new release with this Python on the host, after an installation with that one; under requests if there was one before."""
+        self.number += 1
+        books = {**({"install": installation} if installation else {}), "release": host}
+        if self.number == 0:
+            self._play(ansible, books)
+        else:
+            with Probe(f"matrix-{self.bed.port}", [Kind("get", self.bed.url, rate=10.0, timeout=30.0)], {"json": "release"}) as probe:
+                self._play(ansible, books)
+            failed = probe.result["failed"]
+            if failed or not probe.result["due"]:
+                raise Faulty(f"{failed} of {probe.result['due']} requests failed: {probe.result['failures'][:5]}")
+            self.requests += int(probe.result["due"])
+        if self.serving() != {self.name}:
+            raise Faulty(f"the members run {self.serving()}, not {self.name}")
 
-    def serving(self) -> str:
-        """The release that every member's process answers with."""
-        found = {json.loads(_get(f"http://127.0.0.1:{port}/"))["release"] for port in (self.bed.blue, self.bed.green)}
-        return " and ".join(sorted(found))
+    def again(self, ansible: Ansible, host: Python) -> None:
+        """The release once more changes nothing."""
+        output = self._play(ansible, {"release": host})
+        if re.findall(r"changed=(\d+)", output) != ["0"]:
+            raise Faulty(f"the second run of a release changed something:\n{output[-4000:]}")
 
-    def pythons(self) -> Counter[str]:
-        """How many modules ran with which Python in the run that was last."""
-        log = self.bed.path / "pythons"
-        return Counter(log.read_text().split() if log.exists() else ())
+    @property
+    def name(self) -> str:
+        return f"1.{self.number}.0"
 
-    def _told(self, target: interpreters.Python) -> Path:
-        """The interpreter by a name under which it notes that it was used."""
-        (self.bed.path / "pythons").unlink(missing_ok=True)
-        path = self.bed.path / f"python{target.version}"
-        path.write_text(f'#!/bin/sh\necho {target.version} >>{self.bed.path}/pythons\nexec {target.path} "$@"\n')
-        path.chmod(0o755)
-        return path
+    def serving(self) -> set[str]:
+        """The releases that the members' processes answer with."""
+        return {_release(port) for port in (self.bed.blue, self.bed.green)}
 
-    def _play(self, book: str, variables: Mapping[str, Any]) -> None:
-        file = self.bed.path / "variables.json"
-        file.write_text(json.dumps(variables))
-        inventory = self.bed.inventory("app1 ansible_connection=local\n")
-        settings = beds.environment(
-            ANSIBLE_DEPRECATION_WARNINGS="True", ANSIBLE_PIPELINING=str(self.pipelining), ANSIBLE_HOME=str(self.bed.path / "ansible"), PYTHONWARNINGS=""
+    def _play(self, ansible: Ansible, books: dict[str, Python]) -> str:
+        """Run playbooks of the collection one after the other, each with its Python on the host, and see that it did run with it."""
+        book, log = self.bed.path / "site.json", self.bed.path / "pythons"
+        log.unlink(missing_ok=True)
+        interpreters = {name: str(self._noting(name, python)) for name, python in books.items()}
+        book.write_text(
+            json.dumps([{"import_playbook": f"hotswap.bluegreen.{name}", "vars": {"ansible_python_interpreter": path}} for name, path in interpreters.items()])
         )
-        command = [str(self.programs / "ansible-playbook"), "-i", str(inventory), book, "-e", f"@{file}"]
+        file = self.bed.path / "variables.json"
+        file.write_text(json.dumps({**self.bed.variables, **_OURS, "bluegreen_release": self.name}))
+        settings = beds.environment(
+            ANSIBLE_DEPRECATION_WARNINGS="True", ANSIBLE_PIPELINING=str(ansible.pipelining), ANSIBLE_HOME=str(self.bed.path / "ansible")
+        )
+        command = [str(ansible.programs / "ansible-playbook"), "-i", str(self.bed.inventory("app1 ansible_connection=local\n")), str(book), "-e", f"@{file}"]
         done = subprocess.run(
             command, cwd=self.bed.path, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, check=False, timeout=SECONDS,
         )  # fmt: skip
-        self.output += done.stdout
         if done.returncode:
             raise Faulty(f"ansible-playbook ended with {done.returncode}:\n{done.stdout[-4000:]}")
+        # Nothing here gives Ansible a reason to warn, so each warning is about our code.
+        complaints = [line for line in done.stdout.splitlines() if re.match(r"\[(DEPRECATION )?WARNING\]", line)]
+        if complaints:
+            raise Faulty("\n".join(["there are warnings:", *complaints]))
+        ran = Counter(log.read_text().splitlines())
+        if set(ran) != {f"{name} {python.version}" for name, python in books.items()} or any(
+            ran[f"{name} {python.version}"] < FEWEST[name] for name, python in books.items()
+        ):
+            raise Faulty(f"the modules ran with {dict(ran)}")
+        return done.stdout
+
+    def _noting(self, book: str, python: Python) -> Path:
+        """The interpreter by a name under which it notes that it was used."""
+        path = self.bed.path / f"python-{book}"
+        path.write_text(f'#!/bin/sh\necho {book} {python.version} >>{self.bed.path}/pythons\nexec {python.path} "$@"\n')
+        path.chmod(0o755)
+        return path
 
 
-_OURS: dict[str, Any] = {
-    "bluegreen_command": f"{beds.PYTHON} app.py",
-    "bluegreen_source": {"directory": str(APP)},
-    "bluegreen_start_seconds": 0,
-}
+def _release(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=20) as answer:
+        return str(json.load(answer)["release"])
 
 
-def _get(url: str) -> bytes:
-    import urllib.request
+def play(programs: Path, hosts: Sequence[Python], pipelining: bool) -> int:
+    """An installation and a release with the first of these Pythons on the host, a release with each other one, the last one again.
 
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return bytes(answer.read())
-
-
-def targets(pair: Pair) -> tuple[list[interpreters.Python], dict[str, str]]:
-    """The host's Pythons that can be had, and why the others cannot."""
-    found, missing = [], {}
-    for version in pair.targets:
-        try:
-            found.append(interpreters.get(version))
-        except interpreters.Missing as error:
-            missing[version] = str(error)
-    return found, missing
-
-
-def play(pair: Pair, programs: Path, hosts: Sequence[interpreters.Python], pipelining: bool, again: bool) -> int:
-    """Release with each of these Pythons on the host; how many requests were sent. Faulty says what went wrong."""
+    How many requests were sent. Faulty says what went wrong.
+    """
     with beds.temporary() as bed:
-        quick = Quick(bed, pair, programs, pipelining)
-        quick.release(0, hosts[0])
-        sent = 0
-        for number, host in enumerate(hosts[1:] or hosts[:1], 1):
-            sent += quick.release_under_requests(number, host)
-        if again:
-            quick.again(number, hosts[-1])
-        if quick.serving() != f"1.{number}.0":
-            raise Faulty(f"the members run {quick.serving()}, not 1.{number}.0")
-        if quick.complaints():
-            raise Faulty("\n".join(["there are warnings:", *quick.complaints()]))
-    return sent
+        quick, ansible = Quick(bed), Ansible(programs, pipelining)
+        quick.release(ansible, hosts[0], installation=hosts[0])
+        for host in hosts[1:] or hosts:
+            quick.release(ansible, host)
+        quick.again(ansible, hosts[-1])
+    return quick.requests
