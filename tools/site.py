@@ -75,8 +75,10 @@ def prepared(page: Path, source: Path) -> str:
         shutil.copy(target, source / target.relative_to(ROOT))
         return match[0]
 
-    parts = _FENCES.split(re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL))
-    return "".join(part if number % 2 else _LINK.sub(link, part) for number, part in enumerate(parts))
+    def plain(text: str) -> str:
+        return _LINK.sub(link, re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
+
+    return "".join(part if number % 2 else plain(part) for number, part in enumerate(_FENCES.split(page.read_text())))
 
 
 def navigation(start: Path) -> str:
