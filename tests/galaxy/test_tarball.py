@@ -18,7 +18,7 @@ OURS = (
     *("CHANGELOG.rst", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE", "README.md", "README.zh-CN.md", "SECURITY.md"),
     *("changelogs/*", "docs/*", "examples/*", "meta/*", "playbooks/*", "plugins/*", "roles/*"),
 )
-NOT_OURS = ("docs/conf.py", "docs/index.md", "docs/site/*", "docs/requirements*.txt")  # with which the site is built
+NOT_OURS = ("docs/conf.py", "docs/site/*", "docs/requirements*.txt")  # with which the site is built
 GALAXY_S = {"MANIFEST.json", "FILES.json"}
 
 # Each lies in many a working copy; none is known to git.
