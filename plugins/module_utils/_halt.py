@@ -13,7 +13,7 @@ from . import _processes
 from ._frame import LOOK, Clock
 from ._supervisor import Client, Process, waits_for_nothing
 
-_SETTLE = 0.2  # seconds a process must be old before a signal is sure to reach it (FACTS: lost before exec)
+_SETTLE = 0.2  # seconds a process must be old before a signal is sure to reach it (it is lost before exec)
 SPARE = 5.0  # seconds on top of stopwaitsecs: supervisor's own SIGKILL, and the kernel's cleaning up
 
 

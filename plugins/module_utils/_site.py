@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The balancer's nginx configuration as text: pools, the map from the link to a pool, locations, server blocks. Pure.
 
-How it works, measured in FACTS and docs/architecture.md: ``root`` is a symbolic link that nginx resolves for every
+How it works (docs/architecture.md): ``root`` is a symbolic link that nginx resolves for every
 request, the last part of the resolved path names the pool, so one rename of the link moves all new requests at once.
 """
 

@@ -92,7 +92,7 @@ def test_one_declaration_at_a_time_on_a_host(shop: Shop) -> None:
 
 
 def test_once_declared_no_request_meets_the_configuration_of_before(make_shop: MakeShop) -> None:
-    """The old workers answer for 100 ms after a reload (FACTS): it is not over before they take nothing new."""
+    """The old workers answer for 100 ms after a reload: it is not over before they take nothing new."""
     shop = make_shop(site={"location": "/app/"})
     for number in range(4):
         _declare.declare(altered(shop.wish, site={"extra": f"location = /which {{ return 200 {number}; }}"}))
@@ -231,7 +231,7 @@ def test_when_the_link_was_lost_a_refused_configuration_takes_nothing_else_with_
 
 
 def test_when_a_reload_says_yes_and_loads_nothing_the_old_one_is_back_and_serves(own_bed: Bed, make_shop: MakeShop) -> None:
-    # A port in use: nginx -t and the reload are content, the master tries for 2.5 s and goes on with the old (FACTS).
+    # A port in use: nginx -t and the reload are content, the master tries for 2.5 s and goes on with the old.
     shop = make_shop(own_bed)
     (taken,) = free_ports(1)
     with web(port_of(shop, "blue")), socket.create_server(("127.0.0.1", taken)):

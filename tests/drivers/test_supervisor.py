@@ -43,7 +43,7 @@ class Programs:
         return name
 
     def wait_for_exec(self, name: str) -> None:
-        """Before its exec a process is a copy of supervisord, to which a stop signal is lost (FACTS)."""
+        """Before its exec a process is a copy of supervisord, to which a stop signal is lost."""
         wait_until(lambda: "supervisord" not in _processes.title(self.client.process(name).pid), what=f"the exec of {name}")
 
     def wait(self, name: str, state: str) -> _supervisor.Process:
