@@ -50,7 +50,7 @@ def test_jobs_that_are_cancelled_leave_nothing_behind_and_the_next_one_says_whos
             held.append(shop.Asking(bed.port, "/hold"))
         return line("app1/blue", "drain", "waiting,")(text)
 
-    with shop.Load(bed.port, clients=2) as load:
+    with shop.Load(bed.port, clients=2, pause=0.02) as load:
         starting = found.launch("release.yml", release="v2", at=line("app1/green", "check", "waiting,"))
         is_gone(starting)
         draining = found.launch("release.yml", release="v2", at=in_the_drain)
@@ -80,7 +80,7 @@ MOMENTS = {
 def test_a_job_that_is_cancelled_at_any_step_is_repaired_by_the_next_one_and_no_client_notices(place: tuple[Awx, beds.Bed]) -> None:
     found, bed = place
     found.patience = 0.05
-    with shop.Load(bed.port, clients=2) as load:
+    with shop.Load(bed.port, clients=2, pause=0.02) as load:
         for number, (moment, at) in enumerate(MOMENTS.items()):
             job = found.launch("release.yml", release=f"r{number}", at=at, words="-v")
             is_gone(job)

@@ -65,7 +65,7 @@ def answers(bed: beds.Bed) -> dict[int, Any]:
 def test_the_workflow_releases_keeps_the_old_one_until_it_is_approved_and_finish_does_nothing_else(place: tuple[Awx, beds.Bed]) -> None:
     found, bed = place
     assert Workflow(found, {"bluegreen_release": "v1"}).run().walked == ["before", "release", "check", "approve", "finish"]
-    with shop.Load(bed.port, clients=2) as load:
+    with shop.Load(bed.port, clients=2, pause=0.02) as load:
         second = Workflow(found, {"bluegreen_release": "v2"}).run()
     assert second.walked == ["before", "release", "check", "approve", "finish"]
     assert (load.failed, load.total > 100) == ([], True)
@@ -80,7 +80,7 @@ def test_the_workflow_releases_keeps_the_old_one_until_it_is_approved_and_finish
 
 def test_a_denied_approval_goes_back_in_one_switch_and_the_workflow_ends_as_failed(place: tuple[Awx, beds.Bed]) -> None:
     found, bed = place
-    with shop.Load(bed.port, clients=2) as load:
+    with shop.Load(bed.port, clients=2, pause=0.02) as load:
         denied = Workflow(found, {"bluegreen_release": "v3"}, approved=False).run()
     assert denied.walked == ["before", "release", "check", "approve", "rollback", "failed"]
     assert load.failed == []

@@ -287,6 +287,7 @@ class Load:
 
     port: int
     clients: int = 6
+    pause: float = 0.002  # seconds between two requests of a client: the processor is left to what is tested
     answered: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
 
@@ -322,7 +323,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self._note(None, repr(error))
                 connection.close()
-            self._end.wait(0.002)  # leaves the processor to what is tested
+            self._end.wait(self.pause)
         connection.close()
 
     def _note(self, reply: Reply | None, wrong: str) -> None:
