@@ -27,7 +27,7 @@ from tools import hosts
 
 PAGE = "docs/getting-started.md"
 # Where the page says that something of ours lands.
-TOLD = ("/srv/shop", "/etc/supervisor/conf.d/shop-", "/etc/nginx/conf.d/bluegreen-shop.conf", "/etc/nginx/bluegreen")
+TOLD = ("/srv/shop", "/etc/supervisor/conf.d/shop-", "/etc/nginx/conf.d/bluegreen-shop.conf", "/etc/nginx/bluegreen", "/etc/nginx/conf.d/.bluegreen.lock")
 
 
 def follow(reader: Reader, blocks: list[Block]) -> dict[str, Typed]:
@@ -116,7 +116,7 @@ def followed() -> Iterator[dict[str, Typed]]:
                 if pages.name(page) != PAGE:
                     elsewhere(reader, fleet, page)
             on_hosts(fleet, pages.block(PAGE, "rm -r "))
-            assert ours(fleet) == ["/etc/nginx/bluegreen"]
+            assert ours(fleet) == ["/etc/nginx/bluegreen", "/etc/nginx/conf.d/.bluegreen.lock"]
             yield done
 
 
