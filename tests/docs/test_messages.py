@@ -48,11 +48,11 @@ def templates() -> tuple[Template, ...]:
 def said(fragment: str, template: Template, cut: bool) -> bool:
     """Whether the fragment is how the template begins, or, where it is ``cut``, any piece of it; and is not made of its values alone."""
     for first in range(len(template) if cut else 1):
-        for last in range(first, len(template)):
-            parts = template[first : last + 1]
-            between = "".join(".+" if part is None else re.escape(part) for part in parts[1:-1])
-            for head in begun(parts[0], fragment, cut):
-                for tail in ended(parts[-1], fragment) if len(parts) > 1 else [""]:
+        heads = begun(template[first], fragment, cut)
+        for last in range(first, len(template)) if heads else ():
+            between = "".join(".+" if part is None else re.escape(part) for part in template[first + 1 : last])
+            for head in heads:
+                for tail in ended(template[last], fragment) if last > first else [""]:
                     fixed = re.sub(r"\\S\+.*?\}|\.\+|\\", "", head + between + tail)
                     if len(fixed) >= max(10, len(fragment) / 4) and re.fullmatch(head + between + tail, fragment, re.DOTALL):
                         return True
