@@ -21,7 +21,6 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
     _git,
     _journal,
     _notify_rules,
-    _owner,
     _probing,
     _task,
     _whole,
@@ -53,7 +52,7 @@ class ActionModule(ActionBase):
         except Refusal as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if resolved is None:
-            facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], _whole.FACT: _owner.run()}
+            facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], **_whole.begun(variables, variables["inventory_hostname"])}
             return {**result, "changed": False, "ansible_facts": facts, "msg": "this host has nothing to do with the service"}
         wish = resolved.wish
         gates = role == "release" and boolean(self._task.args.get("gates", True))
@@ -70,7 +69,7 @@ class ActionModule(ActionBase):
                 **result,
                 "changed": False,
                 "msg": why,
-                "ansible_facts": {"bluegreen_unreachable": why, "bluegreen_worked_on": bool(note), _whole.FACT: _owner.run()},
+                "ansible_facts": {"bluegreen_unreachable": why, "bluegreen_worked_on": bool(note), **_whole.begun(variables, wish.host)},
             }
         except (Refusal, Lost) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
@@ -90,7 +89,7 @@ class ActionModule(ActionBase):
             "bluegreen_unreachable": "",
             "bluegreen_staging_seconds": _hold.staging_seconds(resolved.build_timeout),
             "bluegreen_overridden": overridden,
-            _whole.FACT: _owner.run(),
+            **_whole.begun(variables, wish.host),
         }
         result["changed"] = False
         return result

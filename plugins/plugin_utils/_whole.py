@@ -20,6 +20,13 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from . import _hostvars, _owner, _task
 
 FACT = "bluegreen_run"  # which run has checked the host: with a fact cache, hosts have the facts of earlier runs as well
+_OF_A_RUN: Mapping[str, Any] = {  # what each run finds out anew, on whichever host it is booked
+    "bluegreen_verdict": {},
+    "bluegreen_swapped": False,
+    "bluegreen_returned": {},
+    "bluegreen_previous_release": "",
+    "bluegreen_report": "",
+}
 _NAME = "hotswap.bluegreen"
 _PLAYBOOKS = Path(__file__).resolve().parents[2] / "playbooks"
 
@@ -54,6 +61,11 @@ def selected(tags: Collection[str], only: Collection[str], skip: Collection[str]
 def is_checked(task_vars: Mapping[str, Any], host: str) -> bool:
     """Whether hotswap.bluegreen.preflight has looked at the host in this run."""
     return bool(_task.fact(task_vars, host, FACT) == _owner.run())
+
+
+def begun(task_vars: Mapping[str, Any], host: str) -> dict[str, Any]:
+    """The facts with which a run begins on a host: a fact cache may have what an earlier run found out."""
+    return {FACT: _owner.run(), **({} if is_checked(task_vars, host) else _OF_A_RUN)}
 
 
 def unchecked(host: str) -> str:

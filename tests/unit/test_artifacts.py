@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._states import BalancerState, HostState, SlotState
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _artifacts, _result, _variables
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _artifacts, _result, _task, _variables, _whole
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,15 @@ def test_the_previous_release_is_what_clients_had_not_what_an_idle_slot_runs(ser
     slots = {"blue": SlotState("RUNNING", 7, release="v1"), "green": SlotState("RUNNING", 8, release="v2")}
     began = {"app1": HostState("app1", 0.0, slots, BalancerState("x", serving, loaded=True))}
     assert _result.served_before(_result.Result(began=began), "v2") == before
+
+
+def test_a_run_begins_without_what_an_earlier_one_has_left_in_a_fact_cache_and_keeps_its_own() -> None:
+    stale = {"bluegreen_verdict": {"app2": "it failed"}, "bluegreen_swapped": True, "bluegreen_run": "another one"}
+    task_vars = {"ansible_play_hosts_all": ["app1", "app2"], "hostvars": {"app1": {"ansible_facts": stale}, "app2": {"ansible_facts": dict(stale)}}}
+    assert _task.verdict(task_vars) == {"app2": "it failed"}
+    for host, known in task_vars["hostvars"].items():
+        known["ansible_facts"] |= _whole.begun(task_vars, host)
+    assert (_task.verdict(task_vars), _task.swapped(task_vars)) == ({}, False)
+    task_vars["hostvars"]["app1"]["ansible_facts"] |= {"bluegreen_swapped": True}
+    task_vars["hostvars"]["app1"]["ansible_facts"] |= _whole.begun(task_vars, "app1")
+    assert _task.swapped(task_vars), "a second check in one run forgets nothing"
