@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import os
 import subprocess
 import sys
@@ -87,14 +88,16 @@ def known(version: str) -> Python | None:
 
 
 def _places(version: str) -> Iterator[tuple[str, Path]]:
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    yield from (("machine", folder / "bin" / f"python{version}") for folder in sorted((pyenv / "versions").glob(f"{version}.*")))
     for folder in os.environ.get("PATH", "").split(os.pathsep):
-        yield "machine", Path(folder) / f"python{version}"
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
-    yield from (("machine", folder / "bin" / f"python{version}") for folder in sorted(pyenv.glob(f"{version}.*")))
+        if Path(folder) != pyenv / "shims":  # slow, and they only lead to the versions above
+            yield "machine", Path(folder) / f"python{version}"
     yield from (("uv", folder / "bin" / f"python{version}") for folder in sorted((cache() / "uv").glob(f"cpython-{version}.*")))
     yield from ((f"Debian {folder.name}", folder / "usr" / "bin" / f"python{version}") for folder in sorted((cache() / version).glob("*")))
 
 
+@functools.cache
 def _runs(path: Path) -> str:
     """The version that it says it is, '' if it says nothing. Isolated, in an empty directory of ours: nobody's code is imported."""
     done = subprocess.run([str(path), "-I", "-c", _WHICH], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
