@@ -88,3 +88,9 @@ def test_a_sentence_that_nobody_says_is_found() -> None:
     assert known("there is no release to go back to: 1.4.2 is the only one that was completed")
     assert not known("there is no release to return to: 1.4.2 is the only one that was completed")
     assert not known("the moon is made of cheese")
+
+
+def test_each_alert_has_a_row_of_what_to_do_and_no_row_is_of_another() -> None:
+    rules = (ROOT / "roles" / "monitoring" / "files" / "bluegreen.rules.yml").read_text()
+    told = re.findall(r"`(Bluegreen\w+)`", (ROOT / "docs" / "troubleshooting.md").read_text())
+    assert sorted(told) == sorted(re.findall(r"alert: (\w+)", rules))
