@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _config_checks, _maintenance
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
@@ -18,6 +19,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from . import _clocks, _fleet, _remote, _wish
 from ._runner import Lost
 
+_NOT_HANDED_OVER = "Failed to set permissions on the temporary files"  # ansible-core 2.16 to 2.21
 _OFF, _WRONG = 5.0, 300.0  # seconds between two clocks that are worth a warning, and that are too many
 
 
@@ -33,7 +35,7 @@ def look(action: ActionBase, resolved: _wish.Resolved, role: str, task_vars: Map
     failing = _config_checks.findings(here, "", "the controller") if beyond.is_first else []
     sent = [asdict(check) for check in checks if check.on == "host" and not (action._task.check_mode and check.command)]
     arguments = {"role": role, "checks": json.dumps(sent) if sent else ""}
-    found = _timed(wish.host, lambda: action._execute_module("hotswap.bluegreen.preflight", {**arguments, "wish": dump(wish)}, task_vars=dict(task_vars)))
+    found = _timed(wish.host, lambda: _asked(action, {**arguments, "wish": dump(wish)}, task_vars))
     if found.get("failed") or found.get("unreachable"):
         return found
     found["findings"] = [*found["findings"], *failing]
@@ -52,6 +54,20 @@ def look(action: ActionBase, resolved: _wish.Resolved, role: str, task_vars: Map
         for kind in ("findings", "doubts", "absent"):
             found[kind] = [*found[kind], *(f"{host}: {text}" for text in answer[kind])]
     return found
+
+
+def _asked(action: ActionBase, arguments: dict[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
+    """The module's answer. It is the first thing of a run that goes to the host, so become shows here whether it works at all."""
+    try:
+        return dict(action._execute_module("hotswap.bluegreen.preflight", arguments, task_vars=dict(task_vars)))
+    except AnsibleError as error:
+        if _NOT_HANDED_OVER not in str(error):
+            raise
+        user = action.get_become_option("become_user")
+        raise Refusal(
+            f"ansible_become_user is {user!r}, to whom Ansible cannot hand over its files: neither root nor who logs in, and this host has no setfacl. "
+            "Leave it at root, or turn pipelining on (ANSIBLE_PIPELINING=True), or install the package acl on this host."
+        ) from error
 
 
 def worked_on(action: ActionBase, task_vars: Mapping[str, Any], wish: Wish) -> str:

@@ -352,3 +352,34 @@ def test_a_balancer_outside_of_the_play_that_cannot_be_reached_ends_the_run_with
     assert re.search(rf'"msg": ".*lb1.*({words})', output), output
     assert "Nothing was changed." in output
     assert "wrong-indeed-3" not in output
+
+
+@pytest.mark.full
+def test_a_password_for_sudo_goes_with_modules_that_are_files_too(site: Site) -> None:
+    """With test_passwords_reach_…, which has pipelining: the same login, without it."""
+    site.released(
+        keywords={"become": True},
+        environment={"ANSIBLE_PIPELINING": "False"},
+        common=OPS,
+        order=("app1", "app2", "here"),
+        app1={**DEPLOY, "ansible_become_password": PASSWORDS["app1"]},
+        lb1={**DEPLOY, "ansible_become_password": PASSWORDS["lb1"]},
+    )
+    assert not any(password in site.output for password in PASSWORDS.values())
+
+
+@pytest.mark.parametrize(
+    ("pipelining", "words"),
+    [
+        ("False", "ansible_become_user is 'www-data', to whom Ansible cannot hand over its files: .* turn pipelining on"),
+        pytest.param("True", "no permission to write /srv.* Use become", marks=pytest.mark.full),
+    ],
+    ids=["files", "pipelining"],
+)
+def test_to_become_somebody_who_is_not_root_is_refused_in_a_sentence_of_ours(site: Site, pipelining: str, words: str) -> None:
+    """The hosts have no setfacl: what Ansible says by itself names a mode of chmod on Solaris."""
+    book = site.book(become=True, any_errors_fatal=True)
+    output = site.refused(book, common=OPS, environment={"ANSIBLE_PIPELINING": pipelining}, app1={"ansible_become_user": "www-data"})
+    assert re.search(words, output), output
+    assert "failed=1" in recap(output, "app1")
+    assert "Nothing was changed." in output
