@@ -245,14 +245,17 @@ def environment(build: Path = BUILD, **more: str) -> dict[str, str]:
     What it needs is made in ``build``, for a checkout that may not be written to.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    log = os.environ.get("HOTSWAP_ANSIBLE_LOG")  # tools/matrix looks there for warnings of what will not work any more
+    told = {"ANSIBLE_LOG_PATH": log} if log else {}
     return {
         **kept,
         "ANSIBLE_COLLECTIONS_PATH": str(collections_path(build)),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_CONFIG": str(_empty_config(build)),
         "ANSIBLE_LOCALHOST_WARNING": "False",
-        "ANSIBLE_DEPRECATION_WARNINGS": "False",
+        "ANSIBLE_DEPRECATION_WARNINGS": str(bool(log)),
         "PYTHONDONTWRITEBYTECODE": "1",
+        **told,
         **more,
     }
 

@@ -89,10 +89,12 @@ def _tests(part: str, *words: str) -> Callable[[Pair, list[Python]], tuple[str, 
             programs = environments.whole(pair)
         except environments.Unmade as error:
             return "failed", str(error)
-        log = _log(pair, part)
+        log, plays = _log(pair, part), _log(pair, f"{part}-plays")
+        plays.unlink(missing_ok=True)
         command = [str(programs / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-m", "not full", *words]
         path = f"{programs}:{os.environ.get('PATH', '')}:/usr/sbin"
-        settings = {**check.settings(), **environment(), "PATH": path, "HOTSWAP_TARGET_PYTHON": str(host.path), "ANSIBLE_HOME": str(BUILD / "ansible")}
+        ours = {"PATH": path, "HOTSWAP_TARGET_PYTHON": str(host.path), "HOTSWAP_ANSIBLE_LOG": str(plays)}
+        settings = {**check.settings(), **environment(), "ANSIBLE_HOME": str(BUILD / "ansible"), **ours}
         with log.open("w") as output:
             status = subprocess.run(
                 command, cwd=ROOT, env=settings, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=_SECONDS, check=False
@@ -100,6 +102,8 @@ def _tests(part: str, *words: str) -> Callable[[Pair, list[Python]], tuple[str, 
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         passed, failed = check.numbers(lines[-1] if lines else "")
         told = f"{passed} passed, {failed} failed, hosts with Python {host.version} where a test says which"
+        if _deprecated(plays):
+            return "failed", f"{told}; {len(_deprecated(plays))} deprecation warnings, the first: {_deprecated(plays)[0][:300]} (see {plays.relative_to(ROOT)})"
         return ("passed", told) if status == 0 else ("failed", f"{told}, exit status {status} (see {log.relative_to(ROOT)})")
 
     return run
@@ -111,6 +115,12 @@ _PLAYED: dict[str, Callable[[Pair, list[Python]], tuple[str, str]]] = {
     "scenarios": _tests("scenarios", "-n", "2", "--dist", "loadscope", "tests/scenarios"),
     "molecule": _tests("molecule", "tests/molecule"),
 }
+
+
+def _deprecated(log: Path) -> list[str]:
+    """What the playbooks of a part were warned of."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    return [line for line in lines if "DEPRECATION WARNING" in line]
 
 
 def _log(pair: Pair, part: str) -> Path:
