@@ -93,7 +93,7 @@ def test_the_forge_takes_the_file(words: tuple[str, ...]) -> None:
 
 def test_both_forges_run_the_same_commands() -> None:
     for job, name in (("plan", "Show the plan"), ("release", "Release")):
-        assert GITLAB[job]["script"] == [step(job, name)["run"]]
+        assert GITLAB[job]["script"] == [step(job, name)["run"].removeprefix("exec ")]
         installs = [found["run"] for found in GITHUB["jobs"][job]["steps"] if str(found.get("name", "")).startswith("Install")]
         assert GITLAB[".reach"]["before_script"] == installs
     assert GITLAB["variables"] == {name: GITHUB["env"][name] for name in ("SERVICE", "PLAYBOOK")}
@@ -157,18 +157,24 @@ def test_the_command_has_an_agent_with_the_key_and_neither_file_nor_variable_of_
         assert list(temporary.iterdir()) == []
 
 
-def test_a_job_that_is_cancelled_waits_for_the_playbooks_own_end(repository: Path, key: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])  # GitHub sends both to the step's shell, which is in the command's place by exec
+def test_a_job_that_is_cancelled_waits_for_the_playbooks_own_end(repository: Path, key: Path, tmp_path: Path, sign: signal.Signals) -> None:
     ended = tmp_path / "ended"
     command = repository / "command"
     command.write_text(f"#!/bin/sh\ntrap 'echo told >{ended}; exit 7' TERM\necho started\nwhile :; do sleep 0.1; done\n")
     command.chmod(0o755)
-    secrets = {"SSH_PRIVATE_KEY": key.read_text(), "SSH_KNOWN_HOSTS": "none", "TMPDIR": str(tmp_path)}
+    words = step("release", "Release")["run"].replace("ci/play.sh", "./command")
+    environment = {**os.environ, "SSH_PRIVATE_KEY": key.read_text(), "SSH_KNOWN_HOSTS": "none", "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        ["ci/with-ssh", "./command"], cwd=repository, env={**os.environ, **secrets}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ["bash", "-e", "-c", words], cwd=repository, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as job:
-        assert job.stdout and job.stdout.readline() == "started\n"
-        job.send_signal(signal.SIGTERM)
-        assert job.wait(30) == 7
+        try:
+            assert job.stdout and job.stdout.readline() == "started\n"
+            job.send_signal(sign)
+            assert job.wait(30) == 7
+        finally:
+            if job.poll() is None:
+                os.killpg(job.pid, signal.SIGKILL)
     assert ended.read_text() == "told\n"
 
 
