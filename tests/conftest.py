@@ -59,7 +59,17 @@ def pytest_configure() -> None:
 
 # What takes longest, by minutes, is begun first, so that nobody waits for it at the end; what takes both cores stands apart.
 LONGEST = (
-    *("[lifecycle]", "scenarios/test_hooks.py", "[fleet]", "scenarios/test_release.py", "[canary]", "[failure]", "tests/test_demo.py", "awx/test_jobs.py"),
+    *(
+        "[lifecycle]",
+        "scenarios/test_hooks.py",
+        "matrix/test_releases.py",
+        "[fleet]",
+        "scenarios/test_release.py",
+        "[canary]",
+        "[failure]",
+        "tests/test_demo.py",
+        "awx/test_jobs.py",
+    ),
     *("chaos/test_chaos.py", "[default]", "scenarios/test_lock.py", "scenarios/test_rollback.py", "scenarios/test_watch.py"),
     *("scenarios/test_connections.py", "scenarios/test_maintenance.py", "scenarios/test_bad_input.py"),
 )
