@@ -67,12 +67,14 @@ def set_up(standin: Standin, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_set_up_makes_all_of_it_and_a_second_run_changes_nothing() -> None:
     standin = Standin(tuple(LISTED))
     standin.add("organizations", {"name": "Default"})
-    standin.add("credentials", {"name": "shop-ssh"})
+    for name in ("shop-ssh", "hub"):
+        standin.add("credentials", {"name": name})
+    image = {"awx_execution_environment": "shop-ee", "awx_execution_environment_image": "example/shop-ee", "awx_galaxy_credentials": ["hub"]}
     with serving(standin):
-        first = set_up(standin)
+        first = set_up(standin, "-e", json.dumps(image))
         assert first.returncode == 0, first.stdout + first.stderr
         changes = list(standin.changes)
-        second = set_up(standin)
+        second = set_up(standin, "-e", json.dumps(image))
     assert second.returncode == 0, second.stdout + second.stderr
     assert standin.changes == changes, "the second run has only asked"
     assert " changed=0 " in second.stdout
@@ -81,6 +83,8 @@ def test_the_set_up_makes_all_of_it_and_a_second_run_changes_nothing() -> None:
     assert (release["playbook"], release["become_enabled"], release["allow_simultaneous"], release["timeout"]) == ("release.yml", True, False, 7200)
     assert release["ask_limit_on_launch"] and release["survey_enabled"]
     assert [one["name"] for one in standin.linked(release, "credentials")] == ["shop-ssh"]
+    assert release["execution_environment"] == standin.named("execution_environments", "shop-ee")["id"]
+    assert [one["name"] for one in standin.linked(standin.named("organizations", "Default"), "galaxy_credentials")] == ["hub"]
     for template in standin.objects["job_templates"]:
         survey = PROJECT / "surveys" / f"{template['name'].removeprefix('shop ')}.json"
         assert standin.surveys.get(template["id"]) == (json.loads(survey.read_text()) if survey.exists() else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,17 +29,18 @@ class Workflow:
     artifacts: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
 
-    def run(self, **wrong: Any) -> Workflow:
-        """``wrong`` are extra vars by node, for what shall fail there."""
+    def run(self, cancel: Callable[[str], bool] = lambda _line: False, **wrong: Any) -> Workflow:
+        """``wrong`` are extra vars by node, for what shall fail there; ``cancel`` says at which line of the release a person cancels it."""
         name = "before"
         while name:
             self.walked.append(name)
-            good = self.approved if name == "approve" else self._job(name, wrong.get(name, {}))
+            good = self.approved if name == "approve" else self._job(name, wrong.get(name, {}), cancel)
             name = next(iter(NODES[name].get("success" if good else "failure", [])), "")
         return self
 
-    def _job(self, name: str, wrong: dict[str, Any]) -> bool:
-        job = self.jobs[name] = self.place.launch(f"{name}.yml", {**self.artifacts, **self.answers, **wrong})
+    def _job(self, name: str, wrong: dict[str, Any], cancel: Callable[[str], bool]) -> bool:
+        at = {"at": cancel} if name == "release" else {}
+        job = self.jobs[name] = self.place.launch(f"{name}.yml", {**self.artifacts, **self.answers, **wrong}, **at)
         self.artifacts |= job.artifacts
         return job.status == "successful"
 
@@ -115,3 +116,18 @@ def test_a_release_that_is_refused_changes_nothing_and_the_rollback_neither(plac
     assert "bluegreen_lock_timeout is 'soon'; a number is expected." in refused.jobs["release"].output
     assert "there is nothing to go back from" in refused.jobs["rollback"].output
     assert answers(bed) == before
+
+
+@pytest.mark.parametrize("moment", ["TASK [Take the lock]", "check   waiting,"])
+def test_a_release_that_is_cancelled_is_taken_back_to_what_was_before_it_had_begun_or_not(place: tuple[Awx, beds.Bed], moment: str) -> None:
+    found, bed = place
+    before = shop.ask(bed.port).release
+    with shop.Load(bed.port, clients=2, pause=0.02) as load:
+        slow = {"bluegreen_environment": {"FAULT": "slow", "BOOT": "12"}}
+        killed = Workflow(found, {"bluegreen_release": f"killed{len(moment)}"}).run(cancel=lambda text: moment in text, release=slow)
+    assert killed.jobs["release"].status == "canceled"
+    assert killed.walked == ["before", "release", "rollback", "failed"]
+    assert load.failed == []
+    assert shop.ask(bed.port).release == before == killed.artifacts["bluegreen_rollback_to"]
+    status = found.launch("status.yml", expect=before)
+    assert status.status == "successful", status.output
