@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _variables
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _values, _variables
 
 from tests.awx.jobs import PROJECT
 
@@ -90,3 +90,8 @@ def test_an_answer_of_a_wrong_type_is_told_in_one_sentence(variable: str, answer
 def test_texts_that_stand_for_something_else_are_read() -> None:
     found = collected(bluegreen_lock_timeout="60", bluegreen_canary_by_hand="true", bluegreen_shared_paths='["storage"]', bluegreen_keep_releases="3")
     assert (found["lock_timeout"], found["canary_by_hand"], found["shared_paths"], found["keep_releases"]) == (60.0, True, ["storage"], 3)
+
+
+@pytest.mark.parametrize("answer", ["web1, web2/blue", "web1\nweb2/blue", "web1,\nweb2/blue\n", '["web1", "web2/blue"]'])
+def test_a_list_is_answered_with_commas_or_line_by_line(answer: str) -> None:
+    assert _values.listed(answer) == ["web1", "web2/blue"]
