@@ -80,7 +80,7 @@ class Quick:
     def _play(self, ansible: Ansible, books: dict[str, Python]) -> str:
         """Run playbooks of the collection one after the other, each with its Python on the host, and see that it did run with it."""
         book, log = self.bed.path / "site.json", self.bed.path / "pythons"
-        log.unlink(missing_ok=True)
+        log.write_text("")
         interpreters = {name: str(self._noting(name, python)) for name, python in books.items()}
         book.write_text(
             json.dumps([{"import_playbook": f"hotswap.bluegreen.{name}", "vars": {"ansible_python_interpreter": path}} for name, path in interpreters.items()])
