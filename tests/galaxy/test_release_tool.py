@@ -41,7 +41,16 @@ def clone(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     """A clone of it, in which make test-full has passed."""
     for name, value in WHO.items():
         monkeypatch.setenv(name, value)
-    folder = tmp_path / "clone"
+    return cloned(original, tmp_path / "clone")
+
+
+@pytest.fixture(scope="module")
+def shared(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a clone, for what changes nothing."""
+    return cloned(original, tmp_path_factory.mktemp("shared") / "clone")
+
+
+def cloned(original: Path, folder: Path) -> Path:
     subprocess.run(["git", "clone", "-q", str(original), str(folder)], check=True, stdin=subprocess.DEVNULL)
     tested(folder)
     return folder
@@ -91,11 +100,11 @@ def test_a_version_has_its_number_its_changelog_its_tag_and_its_package(clone: P
     assert told(capsys, clone, "0.2.0", "--untested", "a test")[0].startswith("0.2.0 does not come after 0.2.0, which was released")
 
 
-def test_a_dry_run_says_what_it_would_do_and_does_nothing(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = git(clone, "rev-parse", "HEAD")
-    assert release.main(["0.2.0", "--dry-run"], clone) == 0
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(shared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = git(shared, "rev-parse", "HEAD")
+    assert release.main(["0.2.0", "--dry-run"], shared) == 0
     assert "would set version: 0.2.0 in galaxy.yml" in capsys.readouterr().out
-    assert (git(clone, "rev-parse", "HEAD"), git(clone, "tag"), git(clone, "status", "--porcelain")) == (before, "", "")
+    assert (git(shared, "rev-parse", "HEAD"), git(shared, "tag"), git(shared, "status", "--porcelain")) == (before, "", "")
 
 
 @pytest.mark.parametrize(
@@ -107,8 +116,8 @@ def test_a_dry_run_says_what_it_would_do_and_does_nothing(clone: Path, capsys: p
         ("00.2.0", "00.2.0 is not a version; three numbers such as 0.2.0 are expected."),
     ],
 )
-def test_a_number_that_does_not_rise_or_is_none_is_refused(clone: Path, capsys: pytest.CaptureFixture[str], version: str, sentence: str) -> None:
-    assert told(capsys, clone, version) == [sentence, "Nothing was changed."]
+def test_a_number_that_does_not_rise_or_is_none_is_refused(shared: Path, capsys: pytest.CaptureFixture[str], version: str, sentence: str) -> None:
+    assert told(capsys, shared, version) == [sentence, "Nothing was changed."]
 
 
 def test_all_that_stands_against_it_is_told_at_once(clone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,19 +134,19 @@ def test_all_that_stands_against_it_is_told_at_once(clone: Path, capsys: pytest.
 
 
 @pytest.mark.parametrize("other", [{"failed": 1}, {"commit": "of yesterday"}, {"modified": True}, {"passed": 0}])
-def test_tests_that_failed_or_were_of_another_commit_are_none(clone: Path, capsys: pytest.CaptureFixture[str], other: dict[str, object]) -> None:
-    tested(clone, **other)
-    assert told(capsys, clone, "0.2.0")[0].startswith("make test-full has not passed on this commit")
+def test_tests_that_failed_or_were_of_another_commit_are_none(shared: Path, capsys: pytest.CaptureFixture[str], other: dict[str, object]) -> None:
+    tested(shared, **other)
+    assert told(capsys, shared, "0.2.0")[0].startswith("make test-full has not passed on this commit")
 
 
-def test_a_tag_that_is_not_what_the_files_say_is_not_published(clone: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    lines = told(capsys, clone, "--check", "v0.3.0", "--pack", str(tmp_path / "dist"))
+def test_a_tag_that_is_not_what_the_files_say_is_not_published(shared: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = told(capsys, shared, "--check", "v0.3.0", "--pack", str(tmp_path / "dist"))
     assert lines[0] == "the tag is v0.3.0, and galaxy.yml has version 0.1.0; the tag of that is v0.1.0."
     assert lines[1].startswith("changelogs/changelog.yaml has no release 0.1.0")
     assert not (tmp_path / "dist").exists()
 
 
-def test_neither_or_both_of_version_and_check_is_a_mistake(clone: Path) -> None:
+def test_neither_or_both_of_version_and_check_is_a_mistake(shared: Path) -> None:
     for words in ([], ["0.2.0", "--check", "v0.2.0"], ["0.2.0", "--pack", os.devnull]):
         with pytest.raises(SystemExit):
-            release.main(words, clone)
+            release.main(words, shared)
