@@ -63,6 +63,7 @@ LONGEST = (
         "[lifecycle]",
         "scenarios/test_hooks.py",
         "matrix/test_releases.py",
+        "examples/test_released.py",
         "[fleet]",
         "scenarios/test_release.py",
         "[canary]",
