@@ -158,7 +158,7 @@ def _returned(done: _runner.Result) -> dict[str, str]:
     """The hosts with members that went back, and the release that they run now."""
     found = {}
     for member in done.returned:
-        host, _, slot = member.partition("/")
+        host, _slash, slot = member.partition("/")
         found[host] = done.states[host].slots[slot].release or ""
     return found
 

@@ -110,7 +110,7 @@ def proxied(dump: str, members: Iterable[Member], ours: FrozenSet[str]) -> List[
         opened = _UPSTREAM.search(code)
         if opened:
             upstream = opened[1]
-        inside, closed, _ = code[opened.end() if opened else 0 :].partition("}")
+        inside, closed, _other = code[opened.end() if opened else 0 :].partition("}")
         if upstream and path not in ours and any(server[1] in hosts for server in _SERVER.finditer(inside)):
             pools.add(upstream)
         if closed:

@@ -32,7 +32,7 @@ def checksum(path: str, algorithm: str) -> str:
 
 def verify(path: str, expected: str, name: str) -> None:
     """:class:`Refusal` unless the file has the checksum ``algorithm:hexdigest``. ``name`` is how a person knows it."""
-    algorithm, _, value = expected.partition(":")
+    algorithm, _other, value = expected.partition(":")
     if algorithm not in ("sha256", "sha384", "sha512") or not value:
         raise Refusal(f"checksum {expected!r} is not of the form sha256:… (or sha384, sha512).")
     seen = checksum(path, algorithm)

@@ -29,7 +29,7 @@ def highest(folder: str) -> Tuple[int, str]:
     text = _files.read(_path(folder))
     if text is None:
         return 0, ""
-    token, _, name = text.strip().partition(" ")
+    token, _other, name = text.strip().partition(" ")
     if not token.isdigit():
         raise Refusal(f"{_path(folder)} holds no token: {text[:60]!r}. Make sure that no run is at work on this service, remove that file, and run again.")
     return int(token), name

@@ -48,7 +48,7 @@ def _by_request(wish: Wish, member: Member) -> str:
     began = time.monotonic()
     try:
         headers = {**_headers(wish, member), "X-Drain-Seconds": f"{goodbye.window:g}"}
-        status, _, _ = _health.fetch(http.client.HTTPConnection(member.address, port, timeout=seconds), path, headers, seconds, goodbye.method)
+        status, _told, _body = _health.fetch(http.client.HTTPConnection(member.address, port, timeout=seconds), path, headers, seconds, goodbye.method)
     except (OSError, http.client.HTTPException) as error:
         late = time.monotonic() - began >= seconds
         why = f"no answer within bluegreen_health_timeout ({seconds:g} s)" if late else f"no answer: {str(error) or type(error).__name__}"

@@ -73,7 +73,7 @@ def seal(wish: Wish, copy: str, configuration: Iterable[str]) -> None:
     """With writable paths, make the rest of the copy root's, and readable for the user's group; the ``configuration`` stays the user's."""
     if not wish.layout.writable:
         return
-    _, gid = _users.owner(wish.program.user)
+    _other, gid = _users.owner(wish.program.user)
     uid = 0 if os.geteuid() == 0 else None
     kept = frozenset([*(real(copy, path, "bluegreen_writable_paths") for path in wish.layout.writable), *_real(copy, configuration)])
     for folder, folders, files in os.walk(os.path.realpath(copy)):

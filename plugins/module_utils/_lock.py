@@ -102,7 +102,12 @@ def _load(folder: str) -> Optional[Lease]:
         data = json.loads(text)
         known = {field.name for field in fields(Lease)}
         lease = Lease(**{name: value for name, value in data.items() if name in known})
-        if type(lease.token) is not int or not isinstance(lease.owner, dict) or not isinstance(lease.broken, (dict, type(None))):
+        if (
+            isinstance(lease.token, bool)
+            or not isinstance(lease.token, int)
+            or not isinstance(lease.owner, dict)
+            or not isinstance(lease.broken, (dict, type(None)))
+        ):
             raise TypeError
         if not all(math.isfinite(moment) for moment in (lease.since, lease.until, lease.touched)):
             raise ValueError
@@ -199,7 +204,7 @@ def end(folder: str, by: Dict[str, Any], reason: str, above: int = 0, clock: Clo
         try:
             lease = _load(folder)
         except Refusal as error:
-            lease, held_by = Lease(0, {}, "", now, now), str(error).split(". ")[0]
+            lease, held_by = Lease(0, {}, "", now, now), str(error).partition(". ")[0]
         else:
             if lease is None or not lease.left(now):
                 return None

@@ -63,7 +63,7 @@ def _owner(pid: int) -> Optional[Tuple[int, int]]:
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
             for line in status:
-                name, _, numbers = line.partition(":")
+                name, _other, numbers = line.partition(":")
                 if name in ("Uid", "Gid"):
                     found[name] = set(map(int, numbers.split()))
     except OSError:

@@ -93,7 +93,7 @@ def heeds(pid: int, number: int) -> bool:
 def environment(pid: int) -> Dict[str, str]:
     """The environment that the process was started with; {} when it is gone or has overwritten it (a new title)."""
     pairs = (item.partition("=") for item in _private.environment(pid) or ())
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _other, value in pairs}
 
 
 def directory(pid: int) -> str:

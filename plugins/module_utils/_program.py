@@ -119,7 +119,7 @@ def exports(start: str) -> Dict[str, str]:
     """The environment that a start script exports."""
     words = shlex.split(start, comments=True)
     pairs = (word.partition("=") for before, word in zip(words, words[1:]) if before == "export")
-    return {name: value for name, _, value in pairs}
+    return {name: value for name, _other, value in pairs}
 
 
 def _word(word: str, exported: Iterable[str]) -> str:

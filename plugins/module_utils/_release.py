@@ -171,7 +171,7 @@ def releases(root: str) -> Place:
 
 def commit(root: str, release: str) -> Dict[str, str]:
     """``commit`` for the history, where the release came from git."""
-    kind, _, found = str(releases(root).record(release).get("source", "")).partition(":")
+    kind, _other, found = str(releases(root).record(release).get("source", "")).partition(":")
     return {"commit": found} if kind == "git" else {}
 
 

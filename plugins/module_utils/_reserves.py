@@ -151,4 +151,4 @@ def _ranges(name: str) -> Ranges:
     """``32768 60999`` or ``8080,9148-9150`` of the kernel as pairs."""
     text = (_quiet(f"/proc/sys/net/ipv4/{name}") or "").strip()
     pairs = (part.partition("-") for part in text.replace("\t", "-").split(",") if part)  # the range has a tab, see ip(7)
-    return tuple((int(low), int(high or low)) for low, _, high in pairs)
+    return tuple((int(low), int(high or low)) for low, _other, high in pairs)

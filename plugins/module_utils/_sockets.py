@@ -137,7 +137,7 @@ def outgoing(places: Iterable[Tuple[str, int]], processes: FrozenSet[int]) -> in
     wait than to cut.
     """
     wanted = frozenset(places)
-    table = [s for s in sockets({port for _, port in wanted}, _BUSY) if (s.remote_address, s.remote_port) in wanted]
+    table = [s for s in sockets({port for _other, port in wanted}, _BUSY) if (s.remote_address, s.remote_port) in wanted]
     if _hidden(processes):
         return len(table)
     mine = held(processes)

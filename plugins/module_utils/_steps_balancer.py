@@ -146,7 +146,7 @@ class BalancerSteps:
 
     def _move(self, change: Callable[[], bool]) -> bool:
         """Change who serves; a pool that is not there, because somebody else did so, too, is declared first."""
-        for _ in range(_DECLARATIONS):
+        for _turn in range(_DECLARATIONS):
             try:
                 return change()
             except _nginx.Undeclared as missing:

@@ -59,7 +59,7 @@ def _row(
     noted: frozenset[str],
     out: tuple[float, float] | None,
 ) -> tuple[str, ...]:
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     seen = result.states[host].slots[slot]
     before = result.began[host].slots.get(slot) if host in result.began else None
     had, has = (before.release if before else None) or "none", seen.release or "none"
@@ -79,7 +79,7 @@ def _is_served(member: str, states: Mapping[str, HostState]) -> bool:
 
 def _outcome(member: str, result: Result, wish: Wish, noted: frozenset[str]) -> str:
     """What the run did with a member, in a word or two."""
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     seen, before = result.states[host].slots[slot], result.began[host].slots.get(slot) if host in result.began else None
     if any(failure.member == member for failure in result.failures):
         return "failed and put back" if member in result.returned else "failed"

@@ -150,7 +150,7 @@ def back(found: Sides, before: World, world: World) -> Mapping[str, tuple[Step, 
 
 
 def _release_of(member: str, world: World) -> str:
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     wish = world.wishes[host]
     return world.slot(wish.member(slot)).release or "" if host in world else ""
 

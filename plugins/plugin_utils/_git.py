@@ -38,7 +38,7 @@ def faults(repository: str, version: str) -> Iterator[str]:
     """What is wrong with the two as they are written, a sentence each. A URL with a password in it is not repeated."""
     url = _URL.match(repository)
     scheme, authority = (url[1].lower(), url[2]) if url else ("", "")
-    user, at, _ = authority.rpartition("@")
+    user, at, _other = authority.rpartition("@")
     if at and (scheme != "ssh" or ":" in user):
         yield "git is a URL with a user or password in it, which would be seen in logs. Use ssh with a key, or one of git's credential helpers."
     elif repository.startswith("-") or _HELPER.match(repository) or not repository.isprintable():

@@ -71,7 +71,7 @@ class Lookout:
         return [*(member for member in standbys if member.partition("/")[0] in hosts), *latest]
 
     def _is_standby(self, member: str) -> bool:
-        host, _, slot = member.partition("/")
+        host, _slash, slot = member.partition("/")
         return self._walk.wishes[host].member(slot).backup
 
     def crossed(self, members: Sequence[str]) -> bool:

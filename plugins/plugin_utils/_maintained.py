@@ -56,7 +56,7 @@ def refuse_unstaged(release: str, chosen: Sequence[str], seen: Seen, roots: Mapp
     """:class:`Refusal` if the release is not complete where the members would take it from."""
     lacking = []
     for member in chosen:
-        host, _, slot = member.partition("/")
+        host, _slash, slot = member.partition("/")
         if host not in seen:
             continue
         found = seen[host]["releases"].get(release)

@@ -292,7 +292,7 @@ def put(target: Target, world: World) -> Batch | Blocked:
     if stays(target, world) and all(world.serves(name, target.member.id) for name in target.onto if name in world):
         return Batch((target.member.id,), {}, {}, {})
     asked = tuple(name for name in target.wish.balancers if name in world)
-    refusal, _ = _refusal(replace(target, wish=replace(target.wish, balancers=asked)), world, {})
+    refusal, _other = _refusal(replace(target, wish=replace(target.wish, balancers=asked)), world, {})
     if refusal:
         return refusal
     batch = make([target], world)

@@ -204,7 +204,7 @@ def _batches(lines: Sequence[Line], events: Sequence[Line], ended: float) -> lis
 
 
 def _member(name: str, lane: _lanes.Lane, before: Line, after: Line, batches: Sequence[Line], complete: bool, strategy: str) -> dict[str, Any]:
-    host, _, slot = name.partition("/")
+    host, _slash, slot = name.partition("/")
     became = _lanes.result(lane, complete)
     if strategy in _TAKING_TURNS and became in ("out", "not touched"):
         became = "replaced" if before.get(name, {}).get("serving") else "idle"

@@ -106,7 +106,7 @@ def describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, 
 
 
 def _describe(states: Mapping[str, HostState], member: str, wishes: Mapping[str, Wish], serving: Serving, noted: Marks) -> str:
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     seen = states[host].slots[slot]
     known = [name for name in wishes[host].balancers if name in serving]
     here = [name for name in known if member in serving[name]]
@@ -128,7 +128,7 @@ def marks(states: Mapping[str, HostState]) -> Marks:
 
 def left_alone(states: Mapping[str, HostState], member: str) -> str:
     """Why the run is not about a member, and what it keeps."""
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     seen = states[host].slots.get(slot) if host in states else None
     where = f" on release {seen.release}" if seen and seen.release else ", without a process" if seen else ""
     return f"{_maintenance.words(marks(states)[member])}: left alone{where}"
@@ -217,7 +217,7 @@ def _shares(state: HostState) -> bool:
 
 
 def _running(states: Mapping[str, HostState], member: str) -> str | None:
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     return states[host].slots[slot].release if host in states else None
 
 
@@ -244,7 +244,7 @@ def _aftermath(result: Result, wishes: Mapping[str, Wish]) -> str:
     if any(wish.flips for wish in wishes.values()):
         return _flip_aftermath(result, wishes)
     member = result.failures[0].member
-    host, _, slot = member.partition("/")
+    host, _slash, slot = member.partition("/")
     if not slot or host not in result.states:
         return "No member was at fault."
     others = [name for name in result.returned if name != member]

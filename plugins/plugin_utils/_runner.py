@@ -191,7 +191,7 @@ class _Run:
         """The pools that the whole walk needs and a balancer lacks, in one go, before anything is touched. Whether that failed."""
         foreseen = preview(list(self.walk.wishes.values()), self.result.states, self.policy)
         self._foreseen = len(foreseen.batches)
-        first, _ = _planner.declared_first(foreseen.planned, _shared(self.walk.world))
+        first, _other = _planner.declared_first(foreseen.planned, _shared(self.walk.world))
         return self.walk.round(first)
 
     def _do(self, batch: _planner.Batch) -> None:

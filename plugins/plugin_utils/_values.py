@@ -54,7 +54,7 @@ def unknown(name: str, known: Iterable[str], otherwise: str, prefix: str = "") -
 
 def _all(read_ones: Iterable[tuple[Any, list[str]]]) -> tuple[list[Any], list[str]]:
     pairs = list(read_ones)
-    return [value for value, _ in pairs], [problem for _, problems in pairs for problem in problems]
+    return [value for value, _other in pairs], [problem for _other, problems in pairs for problem in problems]
 
 
 def _entries(name: str, given: Mapping[Any, Any], options: Mapping[str, Mapping[str, Any]]) -> tuple[dict[str, Any], list[str]]:

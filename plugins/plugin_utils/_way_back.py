@@ -51,7 +51,7 @@ class WayBack:
         return member.partition("/")[0] in self._walk.world
 
     def _of(self, member: str) -> tuple[Wish, Member]:
-        host, _, slot = member.partition("/")
+        host, _slash, slot = member.partition("/")
         return self._walk.wishes[host], self._walk.wishes[host].member(slot)
 
     def _as_it_is(self, member: str) -> _planner.Target | None:

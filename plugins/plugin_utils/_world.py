@@ -85,7 +85,7 @@ class World:
 
     def answers(self, member: str) -> bool:
         """Whether the member is healthy. One that was not looked at is believed: the balancer itself asks, on the spot."""
-        host, _, slot = member.partition("/")
+        host, _slash, slot = member.partition("/")
         slots = self._slots.get(host, {})
         return slot not in slots or slots[slot].healthy
 

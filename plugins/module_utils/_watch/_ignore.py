@@ -30,7 +30,7 @@ class Ignore:
         # Those that stand side by side and say the same are one expression: each entry of a large directory is held against all.
         groups = itertools.groupby(rules, key=lambda rule: rule[1:])
         self._rules: List[Tuple[Pattern[str], bool, bool]] = [
-            (re.compile("|".join(f"(?:{text})" for text, _, _ in group), re.DOTALL), back, only_folder) for (back, only_folder), group in groups
+            (re.compile("|".join(f"(?:{text})" for text, _other, _other in group), re.DOTALL), back, only_folder) for (back, only_folder), group in groups
         ]
 
     def entry(self, name: str, folder: bool) -> bool:

@@ -45,7 +45,7 @@ class Watch:
 
     def look(self, before: Optional[_tree.Picture]) -> _tree.Picture:
         """What is there, with eyes on every directory of it before the last look: what changes from then on is told."""
-        for _ in range(_SETTLING):
+        for _turn in range(_SETTLING):
             began = time.monotonic()
             before = _tree.look(self._settings.paths, self._ignore, before)
             self._looked = time.monotonic()
