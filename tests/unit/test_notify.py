@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _rules, _task, _values, _variables, _webhooks
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _message, _notify_rules, _owner, _rules, _task, _values, _variables, _webhooks
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._message import Ended, Message
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._notify_rules import Target
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._rules import Problems
@@ -108,7 +108,7 @@ def test_why_it_failed_is_a_line_each_without_the_programs_own_words() -> None:
     ],
 )
 def test_a_run_that_only_brought_an_earlier_one_to_its_end_has_changed_something(facts: dict[str, Any], changed: bool) -> None:
-    hosts = {"app1": {"ansible_facts": {"bluegreen_lock": {"token": 7}}}, "app2": {"ansible_facts": facts}}
+    hosts = {"app1": {"ansible_facts": {"bluegreen_lock": {"token": 7, "run": _owner.run()}}}, "app2": {"ansible_facts": facts}}
     assert _task.changed({"hostvars": hosts, "ansible_play_hosts_all": list(hosts)}) is changed
 
 
