@@ -173,7 +173,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self._note(0, f"{path}: {error!r}")
                 connection.close()
-            if self._end.wait(0.05):  # leaves the processor to what is tested
+            if self._end.wait(0.1):  # leaves the processor to what is tested
                 break
         connection.close()
 
