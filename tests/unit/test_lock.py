@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
-from ansible.module_utils.testing import patch_module_args
+from ansible.module_utils import basic
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _fence, _files, _hold, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Member, Nginx, Program
@@ -371,8 +372,10 @@ def test_a_call_without_a_lock_is_refused(tmp_path: Path) -> None:
 def module(arguments: Mapping[str, Any], check: bool = False) -> dict[str, Any]:
     """What the module hotswap.bluegreen.lock answers, run as on a target."""
     answer = io.StringIO()
+    given = {**arguments, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False}
     with (
-        patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_remote_tmp": "/tmp", "_ansible_keep_remote_files": False}),
+        mock.patch.object(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()),
+        mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True),  # ansible-core 2.19 and later: its patch_module_args does this, too
         contextlib.redirect_stdout(answer),
         contextlib.suppress(SystemExit),
     ):
