@@ -160,7 +160,7 @@ def _latency(drawn: Sequence[Point], window: Window) -> dict[str, Any] | None:
     if not known:
         return None
     low = math.floor(math.log10(max(min(known), 1e-4)))
-    high = max(math.ceil(math.log10(max(max(known), 1e-4)) - 1e-9), low + 1)
+    high = max(math.ceil(math.log10(max(*known, 1e-4)) - 1e-9), low + 1)
 
     def y(value: float) -> float:
         return _LOW * (1 - (math.log10(max(value, 10.0**low)) - low) / (high - low))
