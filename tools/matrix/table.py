@@ -18,23 +18,23 @@ def _versions(first: int, last: int) -> tuple[str, ...]:
 class Core:
     """An ansible-core. ``controllers`` are the Pythons that it runs on, ``targets`` those that it and we may find on a host.
 
-    ``day`` is what `make test` takes of them: a controller, the host's Python at the installation, and at the release.
+    ``day`` is what `make test` takes of them: a controller, the host's Python at a release and, of three, at an installation before it.
     Together, the days see every Python that a host may have.
     """
 
     version: str
     controllers: tuple[str, ...]
     targets: tuple[str, ...]
-    day: tuple[str, str, str]
+    day: tuple[str, ...]
 
 
 CORES = (
-    Core("2.16", _versions(10, 12), _versions(OURS, 12), ("3.10", "3.12", "3.8")),
-    Core("2.17", _versions(10, 12), _versions(OURS, 12), ("3.12", "3.8", "3.10")),
-    Core("2.18", _versions(11, 13), _versions(OURS, 13), ("3.11", "3.13", "3.11")),
-    Core("2.19", _versions(11, 13), _versions(OURS, 13), ("3.13", "3.8", "3.13")),
-    Core("2.20", _versions(12, 14), _versions(9, 14), ("3.12", "3.14", "3.9")),
-    Core("2.21", _versions(12, 14), _versions(9, 14), ("3.14", "3.12", "3.14")),
+    Core("2.16", _versions(10, 12), _versions(OURS, 12), ("3.10", "3.8", "3.12")),
+    Core("2.17", _versions(10, 12), _versions(OURS, 12), ("3.12", "3.10")),
+    Core("2.18", _versions(11, 13), _versions(OURS, 13), ("3.11", "3.11")),
+    Core("2.19", _versions(11, 13), _versions(OURS, 13), ("3.13", "3.13", "3.8")),
+    Core("2.20", _versions(12, 14), _versions(9, 14), ("3.12", "3.9")),
+    Core("2.21", _versions(12, 14), _versions(9, 14), ("3.14", "3.14", "3.12")),
 )
 PYTHONS = _versions(OURS, 14)
 
