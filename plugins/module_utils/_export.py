@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             export(folder)
         except Refusal as error:
-            print(error, file=sys.stderr)
+            sys.stderr.write(f"{error}\n")
             if not every:
                 return 1
         if not every:

@@ -228,7 +228,7 @@ def _fill(wish: Wish, pristine: Place, source: Source, archive: str, draft: str,
 def _fetch(url: str, to: str, name: str) -> str:
     """Download ``url``; the environment's proxies are used, credentials in the URL are not shown."""
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer, open(to, "wb") as file:  # its scheme was checked by preflight
+        with urllib.request.build_opener().open(url, timeout=30) as answer, open(to, "wb") as file:  # its scheme was checked by preflight
             shutil.copyfileobj(answer, file, 1 << 20)
             length = answer.headers.get("Content-Length")
     except (urllib.error.URLError, OSError, ValueError) as error:

@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Step, Wish
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Member
@@ -42,6 +43,8 @@ __all__ = [
     "put",
     "runs_as_wished",
 ]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -98,13 +101,22 @@ def widths(serial: Sequence[str], hosts: int) -> Iterator[int]:
         yield count
 
 
+def _waves(items: Iterable[T], sizes: Iterator[int]) -> Iterator[list[T]]:
+    """The items in their order, so many at a time."""
+    left = iter(items)
+    for size in sizes:
+        now = list(itertools.islice(left, size))
+        if not now:
+            return
+        yield now
+
+
 def batches(wishes: Sequence[Wish], serial: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """The members that leave together when all of these hosts are swapped: what the balancers' pools foresee."""
     if any(wish.flips for wish in wishes):  # one slot of every host serves, or the other
         return tuple(tuple(member.id for member in column if member) for column in itertools.zip_longest(*(wish.members for wish in wishes)))
     found: list[tuple[str, ...]] = []
-    left, width = iter(wishes), widths(serial, len(wishes))
-    while now := list(itertools.islice(left, next(width))):
+    for now in _waves(wishes, widths(serial, len(wishes))):
         orders = [sorted(wish.members, key=lambda member: not member.backup) for wish in now]
         found += [tuple(member.id for member in column if member) for column in itertools.zip_longest(*orders)]
     return tuple(batch for batch in found if len(batch) > 1)
@@ -120,10 +132,9 @@ def course(world: World, serial: Sequence[str], apart: bool = False) -> Iterator
     if any(wish.flips for wish in world.wishes.values()):
         yield from _flips(world)
         return
-    hosts = iter(queue(world))
     width = widths(serial, sum(bool(wish.members) for wish in world.wishes.values()))
     walked: set[tuple[str, bool]] = set()  # in place, and, where that was in vain, by a swap
-    while now := list(itertools.islice(hosts, next(width))):
+    for now in _waves(queue(world), width):
         while not isinstance(decision := plan(world, now, apart), Done):
             ways = decision.ways if isinstance(decision, Batch) else frozenset()
             again = walked & ways

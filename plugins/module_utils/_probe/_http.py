@@ -42,7 +42,9 @@ class _Adapter(HTTPAdapter):  # type: ignore[misc]  # it has no types where requ
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": self._noting(HTTPConnectionPool), "https": self._noting(HTTPSConnectionPool)}
 
-    def _noting(adapter, base: Type[Any]) -> Type[Any]:  # two selves
+    def _noting(self, base: Type[Any]) -> Type[Any]:
+        adapter = self
+
         class Pool(base):  # type: ignore[misc]  # one of the two classes of urllib3, which has no types here
             def _get_conn(self, timeout: Any = None) -> Any:
                 adapter.connection = super()._get_conn(timeout)

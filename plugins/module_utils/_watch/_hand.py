@@ -15,7 +15,6 @@ import os
 import pwd
 import signal
 import socket
-import sys
 import xmlrpc.client
 from typing import Any, Callable, Dict, Optional
 
@@ -83,7 +82,7 @@ def apart(settings: Settings) -> Ask:
     child = os.fork()
     if child:
         theirs.close()
-        sys.exit(_serve(ours, hand, child))
+        raise SystemExit(_serve(ours, hand, child))
     ours.close()
     _become(settings.user)
     return Asking(theirs)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 from typing import Any, List, Optional, Set
@@ -28,7 +29,8 @@ _SETTLING = 5  # looks after which directories that come and go all the time are
 
 def say(text: str) -> None:
     """One line of the log."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}", flush=True)
+    sys.stdout.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+    sys.stdout.flush()
 
 
 class Watch:
