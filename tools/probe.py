@@ -30,6 +30,7 @@ class Probe:
         self._folder = _probe_process.place(f"{name}-{os.getpid()}")
         self._settings = dumps(Settings(tuple(kinds), release, limit, "refuse", owner))
         self.result: dict[str, Any] = {}
+        self._seen: dict[str, Any] = {}
 
     def __enter__(self) -> Probe:
         told = _probe_process.start(self._folder, self._settings)
@@ -41,8 +42,9 @@ class Probe:
         self.kill() if error else self.stop()
 
     def seen(self) -> dict[str, Any]:
-        """The result so far."""
-        return _probe_process.look(self._folder)["result"] or self.result
+        """The result so far. While another thread stops the probe there is a moment with none: then what was seen last."""
+        self._seen = _probe_process.look(self._folder)["result"] or self.result or self._seen
+        return self._seen
 
     @property
     def pid(self) -> int:

@@ -20,6 +20,7 @@ def test_the_cases_are_of_different_topologies() -> None:
     assert len({draw(seed).topology for seed in QUICK}) == len(QUICK)
 
 
+@pytest.mark.full  # thirty of them: make test-chaos
 @pytest.mark.parametrize("seed", QUICK, ids=[f"{seed} {draw(seed).fault}" for seed in QUICK])
 def test_a_release_hit_by_a_fault_loses_no_request_that_the_fault_does_not_excuse_and_is_completed_by_running_again(
     seed: int, outcomes: dict[int, Outcome], counts: Counts

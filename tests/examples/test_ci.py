@@ -168,8 +168,9 @@ def test_a_job_that_is_cancelled_waits_for_the_playbooks_own_end(repository: Pat
     words.write_text(step("release", "Release")["run"].replace("ci/play.sh", "./command") + "\n")
     environment = {**os.environ, "SSH_PRIVATE_KEY": key.read_text(), "SSH_KNOWN_HOSTS": "none", "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        ["bash", "-e", str(words)], cwd=repository, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as job:
+        ["bash", "-e", str(words)], cwd=repository, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell begins behind an & does not hear it, nor do its children
+    ) as job:  # fmt: skip
         try:
             assert job.stdout and job.stdout.readline() == "started\n"
             job.send_signal(sign)
