@@ -84,7 +84,7 @@ def _ended(process: subprocess.Popen[str], temporary: str, seconds: float) -> De
 def demo() -> Iterator[Demo]:
     REPORT.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="bgd-") as temporary, _started(temporary) as process:
-        yield _ended(process, temporary, 240)
+        yield _ended(process, temporary, 600)
 
 
 @pytest.fixture

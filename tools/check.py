@@ -159,8 +159,8 @@ def lint() -> list[Ran]:
 
 def test(words: Sequence[str], more: dict[str, str]) -> Tested:
     """Run pytest, its output shown as it comes."""
-    # Most tests wait: four files at once on two cores, the longest first (tests/conftest.py).
-    command = [sys.executable, "-m", "pytest", *("-n", "4", "--dist", "loadscope", "--no-loadscope-reorder"), *words]
+    # Most tests wait: three files at once on two cores, the longest first (tests/conftest.py).
+    command = [sys.executable, "-m", "pytest", *("-n", "3", "--dist", "loadscope", "--no-loadscope-reorder"), *words]
     last = ""
     with subprocess.Popen(
         command, cwd=ROOT, env={**settings(), **more}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
