@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from tools.bed import PYTHON, ROOT, environment
 
@@ -50,6 +52,14 @@ def contents(tarball: Path) -> set[str]:
     """The files in it."""
     with tarfile.open(tarball) as archive:
         return {member.name for member in archive if not member.isdir()}
+
+
+def metadata(tarball: Path) -> dict[str, Any]:
+    """What the tarball says of itself: name, version, authors …"""
+    with tarfile.open(tarball) as archive:
+        manifest = archive.extractfile("MANIFEST.json")
+        assert manifest
+        return dict(json.load(manifest)["collection_info"])
 
 
 def installed(tarball: Path, place: Path) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import tarfile
 from pathlib import Path
 
@@ -62,8 +61,7 @@ def test_all_that_belongs_to_the_collection_is_packed_and_nothing_else(tarball: 
 
 
 def test_the_metadata_name_the_version_and_files_that_are_there(tarball: Path) -> None:
-    with tarfile.open(tarball) as archive:
-        told = json.load(archive.extractfile("MANIFEST.json"))["collection_info"]  # type: ignore[arg-type]
+    told = packing.metadata(tarball)
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
     assert (told["namespace"], told["name"], told["version"]) == ("hotswap", "bluegreen", version)
     assert tarball.name == f"hotswap-bluegreen-{version}.tar.gz"
