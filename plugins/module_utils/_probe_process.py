@@ -178,10 +178,10 @@ def _own(folder: str) -> None:
 
 def _run(folder: str, lock: int, settings: str, longest: float) -> subprocess.Popen[bytes]:
     """The process, with code of its own: what Ansible made of this module is gone when the module ends."""
-    from ._probe import _answer, _http, _load, _main, _schedule, _socket, _tally
+    from ._probe import _answer, _clients, _http, _load, _main, _schedule, _socket, _tally
 
     os.makedirs(f"{folder}/code/bluegreen_probe", 0o700)
-    for part in (_answer, _http, _kinds, _load, _main, _schedule, _socket, _tally):
+    for part in (_answer, _clients, _http, _kinds, _load, _main, _schedule, _socket, _tally):
         path = str(part.__file__)
         with open(f"{folder}/code/bluegreen_probe/{os.path.basename(path)}", "wb") as file:
             file.write(part.__loader__.get_data(path))  # type: ignore[union-attr]  # what was imported has a loader
