@@ -124,11 +124,11 @@ def _private(place: Place, group: int) -> Iterator[Engine]:
     ]
     unshare = ["unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c", _INSIDE, "sh", *options]
     with (place.cache / "dockerd.log").open("w") as log:
-        outer = subprocess.Popen(unshare, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, preexec_fn=_die_with_parent)
+        outer = subprocess.Popen(unshare, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
     try:
         assert outer.stdin
-        _join(place, network, _first_child(outer))
-        _weigh(place)
+        _join(place, network, first_child(outer))
+        weigh(place.name)
         outer.stdin.write(b"go\n")
         outer.stdin.close()
         _until(lambda: engine.docker("version", check=False).returncode == 0, outer, place.cache / "dockerd.log")
@@ -137,7 +137,7 @@ def _private(place: Place, group: int) -> Iterator[Engine]:
     finally:
         (place.run / "engine.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError, ValueError):
-            os.kill(_first_child(outer), signal.SIGTERM)
+            os.kill(first_child(outer), signal.SIGTERM)
             outer.wait(5)
         outer.kill()
         outer.wait()
@@ -145,21 +145,21 @@ def _private(place: Place, group: int) -> Iterator[Engine]:
         shutil.rmtree(place.run, ignore_errors=True)
 
 
-def _weigh(place: Place) -> None:
+def weigh(name: str) -> None:
     """Give the hosts their part of the processors. Where this is not known (no controller for it), they do with less."""
     for controller, file, value in (("cpu", "cpu.shares", 1024 * _WEIGHT), ("cpu,cpuacct", "cpu.shares", 1024 * _WEIGHT), (".", "cpu.weight", 100 * _WEIGHT)):
-        group = _CGROUPS / controller / place.name
+        group = _CGROUPS / controller / name
         with contextlib.suppress(OSError):
             if (_CGROUPS / controller / file).exists() or (controller == "." and "cpu" in (_CGROUPS / "cgroup.subtree_control").read_text().split()):
                 group.mkdir(exist_ok=True)
                 (group / file).write_text(str(value))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def _first_child(outer: subprocess.Popen[bytes]) -> int:
+def first_child(outer: subprocess.Popen[bytes]) -> int:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and outer.poll() is None:
         with contextlib.suppress(OSError, IndexError):
@@ -204,8 +204,18 @@ def free_range() -> str:
 
 
 def sweep(place: Place) -> None:
-    """What a killed keeper's engine left: control groups (frozen processes in them do not even die), its data, its directories."""
-    groups = [path for path in (_CGROUPS / place.name, *_CGROUPS.glob(f"*/{place.name}")) if path.is_dir()]
+    """What a killed keeper's engine left: control groups, its data, its directories."""
+    remove_groups(place.name)
+    shutil.rmtree(place.cache / "data", ignore_errors=True)
+    shutil.rmtree(place.run / "exec", ignore_errors=True)
+    for name in ("docker.sock", "pid"):
+        (place.run / name).unlink(missing_ok=True)
+    _forget(place)
+
+
+def remove_groups(name: str) -> None:
+    """The control groups of an engine that has ended. Frozen processes in them do not even die: they are thawed."""
+    groups = [path for path in (_CGROUPS / name, *_CGROUPS.glob(f"*/{name}")) if path.is_dir()]
     for group in groups:
         for file, thawed in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
             for state in group.rglob(file):
@@ -219,11 +229,6 @@ def sweep(place: Place) -> None:
                     os.rmdir(folder)
         groups = [group for group in groups if group.is_dir()]
         time.sleep(0.02 if groups else 0)
-    shutil.rmtree(place.cache / "data", ignore_errors=True)
-    shutil.rmtree(place.run / "exec", ignore_errors=True)
-    for name in ("docker.sock", "pid"):
-        (place.run / name).unlink(missing_ok=True)
-    _forget(place)
 
 
 def _forget(place: Place) -> None:

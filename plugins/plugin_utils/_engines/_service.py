@@ -33,7 +33,7 @@ class File:
 
 @dataclass(frozen=True)
 class Worker:
-    """A program without a port, of the release's image. ``scope``: ``slot`` as many as replicas, ``host`` one on each node, ``fleet`` one in the whole cluster."""
+    """A program without a port, of the release's image. ``scope``: ``slot`` as many as replicas, ``host`` one a node, ``fleet`` one in the cluster."""
 
     name: str
     command: tuple[str, ...]
