@@ -25,3 +25,4 @@ wanted=$( (cat requirements-dev.txt; python3 --version) | sha256sum | cut -d' ' 
     fi
     echo "$wanted" >.venv/.wanted
 ) 9>build/.setup.lock
+.venv/bin/python -m tools.galaxy # collections that ours works with, for the linters and for tests of the engines

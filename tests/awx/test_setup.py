@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import yaml
 from tests.awx.jobs import PROJECT
 from tests.awx.standin import Standin, serving
 from tools import bed as beds
+from tools import galaxy
 
 # What AWX takes for a playbook, in its older and stricter form (awx/main/utils/ansible.py).
 PLAYBOOK = re.compile(r"^\s*?-?\s*?(?:hosts|include|import_playbook):\s*?.*?$", re.M)
@@ -44,17 +43,8 @@ def test_every_node_leads_to_one_that_is_there_and_every_failure_before_the_end_
 
 
 def awx_collection() -> Path:
-    """A collections path with awx.awx alone, out of the package ``ansible``; kept below build."""
-    path = beds.BUILD / "awx"
-    if not (path / "ansible_collections" / "awx" / "awx" / "MANIFEST.json").exists():
-        wanted = Path(__file__).with_name("requirements.txt")
-        fetched = path / "wheel"
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(fetched), "-r", str(wanted)], check=True, timeout=600)
-        wheel = next(fetched.glob("ansible-*.whl"))
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(path, [name for name in archive.namelist() if name.startswith("ansible_collections/awx/awx/")])
-        wheel.unlink()
-    return path
+    """A collections path with awx.awx alone; kept below build."""
+    return galaxy.only("awx.awx", beds.BUILD / "awx")
 
 
 def set_up(standin: Standin, *words: str) -> subprocess.CompletedProcess[str]:
