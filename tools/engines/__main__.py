@@ -1,6 +1,6 @@
 """Clusters from the command line: for molecule's create and destroy, and to look at one by hand.
 
-python -m tools.engines up swarm --nodes 3 --state FILE [--owner PID | --seconds N]
+python -m tools.engines up swarm|kubernetes --nodes 3 --state FILE [--owner PID | --seconds N]
 python -m tools.engines down --state FILE
 python -m tools.engines clean     end all clusters, remove the images
 """
@@ -16,12 +16,12 @@ import sys
 import time
 from pathlib import Path
 
-from tools.engines import keeper, swarm
+from tools.engines import keeper, kubernetes, kubernetes_parts, swarm
 from tools.engines.box import expire, load, place
 from tools.hosts.place import ROOT, HostsError, Place, as_root
 
 HOURS = 3 * 3600.0  # a cluster that nobody took down and that has no owner ends then
-KINDS = ("swarm",)
+KINDS = {"swarm": keeper.swarm, "kubernetes": kubernetes_parts.kubernetes}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def up(kind: str, state: Path, nodes: int, owner: int, seconds: float) -> None:
-    made = {"swarm": swarm.create}[kind](nodes, owner, seconds)
+    made = {"swarm": swarm.create, "kubernetes": kubernetes.create}[kind](nodes, owner, seconds)
     try:
         box = made.box
         state.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +90,7 @@ def main() -> int:
         elif wanted.kind == "nothing":
             keeper.sweep(Place(wanted.cache, wanted.folder))
         else:
-            keeper.keep(Place(wanted.cache, wanted.folder.parent.parent), wanted.folder, wanted.kind, wanted.nodes, wanted.group)
+            keeper.keep(Place(wanted.cache, wanted.folder.parent.parent), wanted.folder, KINDS[wanted.kind], wanted.nodes, wanted.group)
     except HostsError as error:
         print(f"tools.engines: {error}", file=sys.stderr)
         return 1

@@ -77,8 +77,8 @@ class Inside:
         return self.folder / f"{node}/dockerd.log"
 
 
-def keep(place: Place, folder: Path, kind: str, nodes: int, group: int) -> None:
-    """Run a cluster as long as its record holds. One line on standard output says how it is reached, or why it cannot be."""
+def keep(place: Place, folder: Path, make: Callable[[Inside, int], dict[str, Any]], nodes: int, group: int) -> None:
+    """Run the cluster that ``make`` makes as long as its record holds. One line on standard output says how it is reached, or why it cannot be."""
     asked_to_end: list[int] = []
     for sign in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(sign, lambda number, _frame: asked_to_end.append(number))
@@ -88,7 +88,7 @@ def keep(place: Place, folder: Path, kind: str, nodes: int, group: int) -> None:
         sweep(place)
         try:
             with _inside(place, record, group) as inside:
-                told = _cluster(inside, kind, nodes)
+                told = make(inside, nodes)
                 print(json.dumps(told), flush=True)
                 while record.holds() and not asked_to_end and Path(f"/proc/{inside.pid}").exists():
                     time.sleep(0.1)
@@ -98,16 +98,20 @@ def keep(place: Place, folder: Path, kind: str, nodes: int, group: int) -> None:
             remove(place, folder)
 
 
-def _cluster(inside: Inside, kind: str, nodes: int) -> dict[str, Any]:
-    if kind == "swarm":
-        _need_vxlan(inside)
+def swarm(inside: Inside, nodes: int) -> dict[str, Any]:
+    """What a Swarm is made of: its commands do the rest (swarm.py)."""
+    _need_vxlan(inside)
     for node in range(nodes):
-        _node(inside, node)
+        start_node(inside, node)
+    return {**await_nodes(inside, nodes), "more": {"ipvs": _ipvs()}}
+
+
+def await_nodes(inside: Inside, nodes: int) -> dict[str, Any]:
+    """Wait until the nodes' engines answer; how they are reached."""
     for node in range(nodes):
         engine, process = Engine(inside.host(node), ""), inside.processes[node]
         until(lambda engine=engine: engine.docker("version", check=False).returncode == 0, process, inside.log(node))  # type: ignore[misc]
-    addresses = [inside.address(node) for node in range(nodes)]
-    return {"addresses": addresses, "hosts": [inside.host(node) for node in range(nodes)], "more": {"ipvs": _ipvs()}}
+    return {"addresses": [inside.address(node) for node in range(nodes)], "hosts": [inside.host(node) for node in range(nodes)]}
 
 
 def _ipvs() -> bool:
@@ -167,13 +171,14 @@ def _join(inside: Inside) -> None:
     run("ip", "link", "set", inside.name, "up")
 
 
-def _node(inside: Inside, node: int) -> None:
-    """A dockerd in a network of its own, on the bridge."""
+def start_node(inside: Inside, node: int, more: Sequence[str] = ()) -> None:
+    """A dockerd in a network of its own, on the bridge; with more options."""
     folder = inside.folder / str(node)
     folder.mkdir()
     options = [
         *("--data-root", f"{inside.data}/{node}", "--exec-root", f"{folder}/exec", "-p", f"{folder}/pid", "-H", inside.host(node), "-G", str(inside.group)),
         *("--cgroup-parent", f"/{inside.name}", "--exec-opt", "native.cgroupdriver=cgroupfs"),
+        *more,
     ]
     alone = ["unshare", "--net", "--uts", "/bin/sh", "-c", _NODE, "sh", f"node{node + 1}", "dockerd", *options]
     process = inside.start(alone, inside.log(node))
