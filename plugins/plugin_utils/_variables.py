@@ -10,6 +10,7 @@ of each host.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ from . import _runtimes, _values
 
 PREFIX = "bluegreen_"
 LIVE = "live"
+ENGINE = "engine"
+HOSTS = "hosts"
 _RUNTIME = f"{PREFIX}runtime"
 FACTS = frozenset(
     {
@@ -45,6 +48,7 @@ FACTS = frozenset(
         "bluegreen_told",
         "bluegreen_finished",
         "bluegreen_run",
+        "bluegreen_by",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
@@ -55,6 +59,7 @@ _STAGING = frozenset(  # nothing else needs them
         *("config_checks", "window", "window_override", "before_release"),
     )
 )
+_OF_HOSTS = frozenset(f"{PREFIX}{name}" for name in ("command", "source"))  # an engine's release is an image
 _RECORDED = frozenset(f"{PREFIX}{name}" for name in ("release", "health_path", "health_status", "health_body", "health_header"))  # a release's record has them
 _ROLES = Path(__file__).resolve().parents[2] / "roles"
 
@@ -63,13 +68,37 @@ _ROLES = Path(__file__).resolve().parents[2] / "roles"
 def spec(role: str) -> dict[str, Any]:
     """The options of a role's argument spec, by variable name.
 
-    ``live`` is no role: what is used of the release's where nothing is staged, because the releases are on the hosts already.
+    ``live`` is no role: what is used of the release's where nothing is staged, because the releases are on the hosts already. Nor is
+    ``engine``, the release's for a service that is an image.
     """
     if role == LIVE:
         return {name: {**option, "required": name == f"{PREFIX}service"} for name, option in spec("release").items() if name not in _STAGING}
+    if role == ENGINE:
+        own = {f"{PREFIX}image": {"required": True}, f"{PREFIX}on_failure": {"default": "fleet"}, **{name: {"required": False} for name in _OF_HOSTS}}
+        return {name: {**option, **own.get(name, {})} for name, option in spec("release").items()}
     text = (_ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     options: dict[str, Any] = yaml.load(text, _LOADER)["argument_specs"]["main"]["options"]
     return options
+
+
+def engine(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> str:
+    """What runs the service, as far as that can be told before anything else is known of it."""
+    name = f"{PREFIX}engine"
+    try:
+        return str(template(variables[name]) or HOSTS) if name in variables else HOSTS
+    except AnsibleError:  # said when the variables are collected
+        return HOSTS
+
+
+def given(variables: Mapping[str, Any], template: Callable[[Any], Any]) -> frozenset[str]:
+    """The names of ours, without the prefix, that the user has set to anything but what they are by default."""
+    found = set()
+    for name, option in spec("release").items():
+        with contextlib.suppress(AnsibleError):
+            value = template(variables[name]) if name in variables else None
+            if value not in (None, "", [], {}) and value != option.get("default"):
+                found.add(name.removeprefix(PREFIX))
+    return frozenset(found)
 
 
 def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: str = "release", base: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -80,6 +109,11 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
     balancer takes them from the service's first host. An empty text is as good as none, where it is not the default itself
     (then it may outdo what a runtime brings). :class:`Refusal` tells of all that is wrong at once.
     """
+    if role != ENGINE and engine(variables, template) != HOSTS:
+        raise Refusal(
+            f"bluegreen_engine is {engine(variables, template)}, and this is for plain hosts. For an engine there are hotswap.bluegreen.release, rollback, "
+            "status and unlock; what else is to be done with its nodes is done with its own commands."
+        )
     known, own = spec("release"), spec(role)
     given = sorted(name for name in variables if name.startswith(PREFIX) and name not in FACTS)
     problems = [
@@ -109,7 +143,7 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
         if value is None and own.get(name, {}).get("required"):
             problems.append(f"{name} is not set and has no default: set it in group_vars, in the play's vars, or with -e {name}=….")
             continue
-        value = presets.get(name.removeprefix(PREFIX), option.get("default")) if value is None else value
+        value = presets.get(name.removeprefix(PREFIX), own.get(name, option).get("default")) if value is None else value
         found[name], wrong = (None, []) if value is None else _values.read(name, value, option)
         problems += wrong
         if name == _RUNTIME:  # it comes first: what the user does not set is as this runtime likes it

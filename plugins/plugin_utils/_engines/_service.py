@@ -9,6 +9,7 @@ Frozen dataclasses. Times are seconds, sizes as Kubernetes and Docker write them
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +71,7 @@ class Service:
     of ``replicas``: none is taken away before another one serves. ``boot_timeout`` are the seconds a replica may take
     until it is healthy, ``watch`` those it must stay so before the next batch. After ``stop_signal`` it has ``stop_timeout``
     seconds to end what it serves; where the engine's routes lag behind, it is told only after ``drain_pause`` seconds.
+    ``user`` is '' for the image's own.
     ``on_failure`` is rollback or stop. ``options`` are the engine's own (``bluegreen_swarm``, ``bluegreen_kubernetes``), typed.
     ``rollback``: the release is one that the engine has had already.
     """
@@ -86,6 +88,7 @@ class Service:
     drain_pause: float = 0.0
     stop_signal: str = "TERM"
     stop_timeout: int = 30
+    user: str = ""
     replicas: int = 2
     batch: int = 1
     watch: float = 5.0
@@ -105,6 +108,11 @@ class Service:
         return next(iter(self.ports.values()))
 
     @property
+    def grace(self) -> int:
+        """Seconds from the moment at which a replica begins to end until it is killed."""
+        return math.ceil(self.drain_timeout + self.stop_timeout)
+
+    @property
     def batches(self) -> int:
         """In how many batches all replicas are replaced."""
         return -(-self.replicas // max(self.batch, 1))
@@ -112,4 +120,4 @@ class Service:
     @property
     def patience(self) -> float:
         """Seconds after which a rollout of all replicas cannot be expected to end well any more: each batch boots, is watched, and the former ones drain."""
-        return self.batches * (self.boot_timeout + self.watch) + self.drain_pause + self.stop_timeout + 30
+        return self.batches * (self.boot_timeout + self.watch) + self.grace + 30
