@@ -46,14 +46,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def up(kind: str, state: Path, nodes: int, owner: int, seconds: float) -> None:
-    made = {"swarm": swarm.create, "kubernetes": kubernetes.create}[kind](nodes, owner, seconds)
+    box = (swarm.create if kind == "swarm" else kubernetes.create)(nodes, owner, seconds).box
     try:
-        box = made.box
         state.parent.mkdir(parents=True, exist_ok=True)
         told = {"kind": kind, "folder": str(box.folder), "addresses": box.addresses, "hosts": box.hosts, "more": box.more}
         state.write_text(json.dumps(told, indent=2) + "\n")
     except BaseException:
-        made.box.end()
+        box.end()
         raise
 
 

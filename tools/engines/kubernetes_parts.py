@@ -94,6 +94,7 @@ class Parts:
             *(f"--service-cluster-ip-range={network}.128.0/24", f"--service-node-port-range={NODE_PORTS.start}-{NODE_PORTS.stop - 1}"),
             *("--service-account-issuer=https://bed", f"--service-account-key-file={self.pki}/sa.key", f"--service-account-signing-key-file={self.pki}/sa.key"),
             *(f"--token-auth-file={self.pki}/tokens.csv", "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount", "--allow-privileged"),
+            "--kubelet-preferred-address-types=InternalIP",  # for logs and exec: nobody resolves a node's name
         )
 
     def controllers(self) -> None:
@@ -119,7 +120,12 @@ class Parts:
         self.start(
             "kubelet",
             *(f"--config={config}", f"--kubeconfig={self.config}", f"--root-dir={own}/kubelet", f"--cert-dir={own}/certs"),
-            *("--container-runtime=docker", f"--docker-endpoint={self.inside.host(node)}", f"--container-runtime-endpoint=unix://{own}/dockershim.sock"),
+            *(
+                "--container-runtime=docker",
+                f"--docker-endpoint={self.inside.host(node)}",
+                f"--docker={self.inside.host(node)}",
+                f"--container-runtime-endpoint=unix://{own}/dockershim.sock",
+            ),
             *(f"--experimental-dockershim-root-directory={own}/dockershim", f"--pod-infra-container-image={PAUSE}", "--network-plugin="),
             *(f"--hostname-override={name}", f"--node-ip={address}"),
             node=node,
