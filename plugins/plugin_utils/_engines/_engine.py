@@ -57,6 +57,9 @@ class Engine(Protocol):
     def look(self) -> Seen:
         """The service as it is now."""
 
+    def wished(self, service: Service, seen: Seen) -> bool:
+        """Whether the engine is asked for exactly this service already, by the mark; where it goes back, by the release."""
+
     def files(self, service: Service) -> Done:
         """Bring configs and secrets, each named by its content; what is there already stays as it is."""
 
