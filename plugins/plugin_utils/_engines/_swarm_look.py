@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What Docker tells of a service, its tasks and its records, as what was seen of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from . import _swarm_names as names
+from ._seen import Past, Replica, Seen
+
+Found = Mapping[str, Any]
+Record = dict[str, Any]
+
+# UpdateStatus.State; what is not here ("", completed) is as settled as the tasks say
+_STATES = {
+    "updating": "rolling",
+    "paused": "paused",
+    "rollback_started": "rolling_back",
+    "rollback_paused": "paused",
+    "rollback_completed": "rolled_back",
+}
+_FAILED = ("failed", "rejected", "orphaned")
+_FAILED_SHOWN = 10
+
+
+def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = ()) -> Seen:
+    """The service as it is.
+
+    Its replicas are the tasks that Swarm wishes to run, and after them the latest that failed, which have ended: Swarm
+    keeps some a replica. A task that only ends what it serves is none any more.
+    """
+    if found is None:
+        return Seen(past=past)
+    spec = found["Spec"]
+    labels = spec.get("Labels") or {}
+    if not names.is_ours(labels, service):
+        return Seen(state="foreign", image=_image(spec))
+    wished = [task for task in tasks if task.get("DesiredState") in ("running", "ready")]
+    failed = sorted((task for task in tasks if task not in wished and has_failed(task)), key=_since, reverse=True)
+    replicas = tuple(replica(service, task, nodes) for task in [*sorted(wished, key=_slot), *failed[:_FAILED_SHOWN]])
+    wanted = int(((spec.get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(wished)))
+    update = found.get("UpdateStatus") or {}
+    current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
+    steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)
+    return Seen(
+        state=_STATES.get(update.get("State") or "", "settled" if steady else "rolling"),
+        release=labels.get(names.RELEASE, ""),
+        was=((found.get("PreviousSpec") or {}).get("Labels") or {}).get(names.RELEASE, ""),
+        mark=labels.get(names.MARK, ""),
+        image=_image(spec),
+        message=update.get("Message") or "",
+        wanted=wanted,
+        replicas=replicas,
+        past=past,
+    )
+
+
+def past(records: Iterable[Record]) -> tuple[Past, ...]:
+    """The releases on record, the latest first. Of a release that was there more than once the latest record counts."""
+    found: dict[str, Past] = {}
+    for record in latest_first(records):
+        labels = record["Labels"]
+        entry = Past(
+            labels[names.RELEASE], labels.get(names.IMAGE, ""), float(labels.get(names.AT) or 0), labels.get(names.OUTCOME, ""), labels.get(names.BY, "")
+        )
+        found.setdefault(entry.release, entry)
+    return tuple(found.values())
+
+
+def latest_first(records: Iterable[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: int(record["Labels"].get(names.NUMBER) or 0), reverse=True)
+
+
+def node_of(task: Found) -> str:
+    return str(task.get("NodeID") or "")
+
+
+def container_of(task: Found) -> str:
+    return str(((task.get("Status") or {}).get("ContainerStatus") or {}).get("ContainerID") or "")
+
+
+def state_of(task: Found) -> str:
+    """Swarm's own word: complete, running, failed …"""
+    return str((task.get("Status") or {}).get("State") or "")
+
+
+def has_failed(task: Found) -> bool:
+    return state_of(task) in _FAILED
+
+
+def problem(task: Found) -> str:
+    """Why a task does not run, as Swarm says it: its error, or what it waits for; and the exit status of a program that ended."""
+    status = task.get("Status") or {}
+    said = status.get("Err") or (status.get("Message") if state_of(task) in ("pending", "rejected") else "") or ""
+    code = int((status.get("ContainerStatus") or {}).get("ExitCode") or 0)
+    if has_failed(task) and code and f"({code})" not in said:
+        said = f"{said}, exit status {code}".lstrip(", ")
+    return str(said)
+
+
+def replica(service: str, task: Found, nodes: Mapping[str, str]) -> Replica:
+    node = node_of(task)
+    return Replica(
+        name=f"{service}.{task.get('Slot') or node}.{task['ID']}",
+        release=_labels(task).get(names.RELEASE, ""),
+        node=nodes.get(node, node),
+        state=state_of(task),
+        # Swarm has a task with a health check "starting" until it is healthy, and ends it when it no longer is
+        healthy=state_of(task) == "running" and task.get("DesiredState") == "running",
+        problem=problem(task),
+        since=_since(task),
+    )
+
+
+def _image(spec: Found) -> str:
+    return str(((spec.get("TaskTemplate") or {}).get("ContainerSpec") or {}).get("Image") or "")
+
+
+def _labels(task: Found) -> Found:
+    return ((task.get("Spec") or {}).get("ContainerSpec") or {}).get("Labels") or {}
+
+
+def _slot(task: Found) -> tuple[int, str]:
+    return int(task.get("Slot") or 0), str(task["ID"])
+
+
+def _since(task: Found) -> float:
+    """Seconds since the epoch. Docker writes nine digits after the point, Python reads six."""
+    text = str((task.get("Status") or {}).get("Timestamp") or "")
+    try:
+        whole, _point, _rest = text.partition(".")
+        return datetime.strptime(whole.rstrip("Z"), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+    except ValueError:
+        return 0.0
