@@ -1,0 +1,163 @@
+# Copyright: (c) 2026, The hotswap.bluegreen maintainers
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a Deployment, its ReplicaSets and its pods to what was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from ._kubernetes_names import BY, OUTCOME, PLAN, RELEASE, REVISION, annotation, ours
+from ._seen import Past, Replica, Seen
+
+Thing = Mapping[str, Any]
+
+_HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+"""Reasons that waiting does not mend: the engine goes on trying, and would tell of it only when its deadline has passed."""
+_RESTARTS = 3
+
+
+def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], pods: Sequence[Thing]) -> Seen:
+    """The service as these objects tell of it."""
+    if not deployment:
+        return Seen()
+    if not ours(deployment, service):
+        return Seen(state="foreign", image=_image(deployment["spec"]["template"]))
+    template = deployment["spec"]["template"]
+    release = annotation(template, RELEASE)
+    replicas = tuple(sorted((replica(one) for one in pods), key=lambda one: (one.since, one.name)))
+    past = _past(replica_sets)
+    state, message = _state(deployment), _message(deployment)
+    lost = hopeless(pods, release) if state == "rolling" else ""
+    return Seen(
+        state="stuck" if lost else state,
+        release=release,
+        was=next((one.release for one in past if one.release != release and one.outcome != "failed"), ""),
+        mark=annotation(deployment, PLAN).rpartition("-")[2],
+        image=_image(template),
+        message=lost or message,
+        wanted=int(deployment["spec"].get("replicas", 1)),
+        replicas=replicas,
+        past=past,
+    )
+
+
+def _image(template: Thing) -> str:
+    return str(template["spec"]["containers"][0].get("image", ""))
+
+
+def _state(deployment: Thing) -> str:
+    spec, status, progress = deployment["spec"], deployment.get("status") or {}, _condition(deployment, "Progressing")
+    if spec.get("paused"):
+        return "paused"
+    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 1)):
+        return "rolling"  # the conditions still speak of what was asked for before
+    if progress.get("reason") == "ProgressDeadlineExceeded":
+        return "stuck"
+    wanted = int(spec.get("replicas", 1))
+    replaced = int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0)) == wanted
+    # A rollout that has come to its end stays so when a replica falls ill later: nothing is being replaced then.
+    ended = int(status.get("availableReplicas", 0)) == wanted or progress.get("reason") == "NewReplicaSetAvailable"
+    return "settled" if replaced and ended else "rolling"
+
+
+def _message(deployment: Thing) -> str:
+    """A quota or an admission webhook that takes no pods is told of by a condition of its own: there is no pod to ask."""
+    failure, progress = _condition(deployment, "ReplicaFailure"), _condition(deployment, "Progressing")
+    return str(failure.get("message") or progress.get("message") or "")
+
+
+def _condition(thing: Thing, kind: str) -> Thing:
+    for condition in (thing.get("status") or {}).get("conditions") or ():
+        if condition.get("type") == kind:
+            return dict(condition)
+    return {}
+
+
+def hopeless(pods: Sequence[Thing], release: str = "") -> str:
+    """Why pods (of a release) will not run, if that is certain before the deadline; else ''."""
+    for one in (pod for pod in pods if not release or annotation(pod, RELEASE) == release):
+        for container in () if one["metadata"].get("deletionTimestamp") else _containers(one):
+            reason = ((container.get("state") or {}).get("waiting") or {}).get("reason", "")
+            if reason in _HOPELESS or (reason == "CrashLoopBackOff" and int(container.get("restartCount", 0)) >= _RESTARTS):
+                return f"{one['metadata']['name']}: {problem(one)}"
+    return ""
+
+
+def complete(thing: Thing) -> bool:
+    """Whether a Deployment or a DaemonSet is as it is wished."""
+    if thing["kind"] == "Deployment":
+        return _state(thing) == "settled"
+    status = thing.get("status") or {}
+    wanted = int(status.get("desiredNumberScheduled", 0))
+    seen_now = int(status.get("observedGeneration", 0)) >= int(thing["metadata"].get("generation", 1))
+    return seen_now and wanted == int(status.get("updatedNumberScheduled", 0)) == int(status.get("numberAvailable", 0))
+
+
+def _containers(pod: Thing) -> list[Thing]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+
+
+def replica(pod: Thing) -> Replica:
+    """A pod in the words of both engines."""
+    metadata = pod["metadata"]
+    ending = bool(metadata.get("deletionTimestamp"))
+    return Replica(
+        name=metadata["name"],
+        release=annotation(pod, RELEASE),
+        node=str(pod["spec"].get("nodeName") or ""),
+        state=_word(pod),
+        healthy=not ending and _condition(pod, "Ready").get("status") == "True",
+        problem="" if ending else problem(pod),
+        since=_seconds(metadata.get("creationTimestamp")),
+    )
+
+
+def _word(pod: Thing) -> str:
+    if pod["metadata"].get("deletionTimestamp"):
+        return "Terminating"
+    for container in _containers(pod):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason"):
+            return str(waiting["reason"])
+    return str((pod.get("status") or {}).get("phase") or "Pending")
+
+
+def problem(pod: Thing) -> str:
+    """Why a pod does not serve: no node for it, its container does not start, or has ended; '' if nothing is known."""
+    scheduled = _condition(pod, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return f"{scheduled.get('reason', 'Unschedulable')}: {scheduled.get('message', '')}"
+    for container in _containers(pod):
+        state, last = container.get("state") or {}, (container.get("lastState") or {}).get("terminated") or {}
+        if (waiting := state.get("waiting") or {}).get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            before = f"; it ended with status {last['exitCode']} ({last.get('reason', '')})" if "exitCode" in last else ""
+            return f"{waiting['reason']}: {waiting.get('message') or 'no word about it'}{before}"
+        if (ended := state.get("terminated") or {}).get("exitCode"):
+            return f"{ended.get('reason', 'Error')}: it ended with status {ended['exitCode']}"
+        if last.get("exitCode") is not None and not container.get("ready"):
+            return f"{last.get('reason', 'Error')}: it ended with status {last['exitCode']} and was started again"
+    status = pod.get("status") or {}
+    return f"{status['reason']}: {status.get('message', '')}" if status.get("reason") else ""
+
+
+def _past(replica_sets: Sequence[Thing]) -> tuple[Past, ...]:
+    """The history that the Deployment's controller keeps: a ReplicaSet for each template; of a release, its latest one."""
+    found: dict[str, Past] = {}
+    for one in latest_first(replica_sets):
+        release = annotation(one["spec"]["template"], RELEASE)
+        at = _seconds(one["metadata"].get("creationTimestamp"))
+        found.setdefault(release, Past(release, _image(one["spec"]["template"]), at, annotation(one, OUTCOME), annotation(one, BY)))
+    return tuple(found.values())
+
+
+def latest_first(replica_sets: Sequence[Thing]) -> list[Thing]:
+    """By revision, which a ReplicaSet that comes back gets anew."""
+    return sorted(replica_sets, key=lambda one: int(annotation(one, REVISION) or 0), reverse=True)
+
+
+def _seconds(text: Any) -> float:
+    return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp() if text else 0.0
