@@ -35,6 +35,9 @@ test-matrix: setup ## Every scenario with every supported pair of ansible-core a
 test-chaos: setup ## Thirty releases on real hosts under load, each hit by a fault that is drawn from a seed (under twenty minutes)
 	@$(PY) -m tests.chaos
 
+test-engines: setup ## Releases on a real Docker Swarm of several nodes and on a real Kubernetes (its first build takes four minutes)
+	@$(PY) -m tools.check --engines
+
 lint: setup ## Only the linters
 	@$(PY) -m tools.check --lint
 

@@ -2,6 +2,7 @@
 
 python -m tools.check           linters, and the tests of every day
 python -m tools.check --full    linters, and all tests with many more examples; writes build/test-full.json
+python -m tools.check --engines the tests on Docker Swarm and Kubernetes, all of them; no linters
 python -m tools.check --lint    linters only
 
 One line a linter, its output only when it fails. The last line is pytest's own, unless a linter failed: then it
@@ -218,8 +219,11 @@ def main() -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--full", action="store_true", help="all tests, with many more examples")
     which.add_argument("--lint", action="store_true", help="the linters only")
+    which.add_argument("--engines", action="store_true", help="the tests on Docker Swarm and Kubernetes only, all of them")
     wanted = parser.parse_args()
     BUILD.mkdir(exist_ok=True)
+    if wanted.engines:
+        return test(["--durations=15", "tests/engines"], {}).status
     linted = lint()
     good, bad = sum(ran.ok for ran in linted), sum(not ran.ok for ran in linted)
     if wanted.lint:

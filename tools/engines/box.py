@@ -68,7 +68,8 @@ def up(kind: str, nodes: int, owner: int = 0, seconds: float = 0) -> Box:
     """The namespaces of a cluster, with a Docker engine on each node. EngineError where that cannot be."""
     where = place()
     where.cache.mkdir(parents=True, exist_ok=True)
-    record = Record.make(where, owner, seconds)
+    with where.lock("registry"):  # not while a keeper takes the directory away that ours is to be in
+        record = Record.make(where, owner, seconds)
     words = [kind, "--nodes", str(nodes), "--folder", str(record.folder), "--cache", str(where.cache), "--group", str(os.getgid())]
     command = as_root([sys.executable, "-m", "tools.engines", "keep", *words])
     try:

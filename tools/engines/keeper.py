@@ -84,7 +84,7 @@ def keep(place: Place, folder: Path, make: Callable[[Inside, int], dict[str, Any
         signal.signal(sign, lambda number, _frame: asked_to_end.append(number))
     record = Record(folder)
     with (folder / "keeper.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX)  # somebody who sweeps may have it for a moment
         sweep(place)
         try:
             with _inside(place, record, group) as inside:
@@ -237,6 +237,9 @@ def remove(place: Place, folder: Path) -> None:
     remove_groups(_name(folder))
     shutil.rmtree(place.cache / "data" / folder.name, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)
+    with place.lock("registry"), contextlib.suppress(OSError):  # others are there still
+        place.fleets.rmdir()
+        place.run.rmdir()
 
 
 def sweep(place: Place) -> None:
