@@ -2,7 +2,8 @@
 
 python -m tools.engines up swarm|kubernetes --nodes 3 --state FILE [--owner PID | --seconds N]
 python -m tools.engines down --state FILE
-python -m tools.engines clean     end all clusters, remove the images
+python -m tools.engines programs  build Kubernetes, if it never was, and say where it is
+python -m tools.engines clean     end all clusters, remove the images and the programs
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from tools.engines import keeper, kubernetes, kubernetes_parts, swarm
+from tools.engines import keeper, kubernetes, kubernetes_binaries, kubernetes_parts, swarm
 from tools.engines.box import expire, load, place
 from tools.hosts.place import ROOT, HostsError, Place, as_root
 
@@ -35,7 +36,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--seconds", type=float, default=HOURS, help="without an owner, it ends after this time (%(default)g)")
     down = commands.add_parser("down", help="end the cluster of a state file")
     down.add_argument("--state", type=Path, required=True)
-    commands.add_parser("clean", help="end all clusters, remove the images")
+    commands.add_parser("programs", help="build Kubernetes, if it never was, and say where it is")
+    commands.add_parser("clean", help="end all clusters, remove the images and the programs")
     keep = commands.add_parser("keep")  # no help: only for ourselves
     keep.add_argument("kind", choices=[*KINDS, "nothing"])
     keep.add_argument("--nodes", type=int, default=1)
@@ -75,6 +77,7 @@ def clean() -> None:
         time.sleep(0.1)
     shutil.rmtree(where.run, ignore_errors=True)
     shutil.rmtree(where.cache, ignore_errors=True)
+    shutil.rmtree(kubernetes_binaries.cache(), ignore_errors=True)
 
 
 def main() -> int:
@@ -84,6 +87,8 @@ def main() -> int:
             up(wanted.kind, wanted.state, wanted.nodes, wanted.owner, wanted.seconds)
         elif wanted.command == "down":
             down(wanted.state)
+        elif wanted.command == "programs":
+            print(kubernetes_binaries.programs())
         elif wanted.command == "clean":
             clean()
         elif wanted.kind == "nothing":

@@ -36,7 +36,8 @@ class Bed:
     def kubectl(self, *words: str, check: bool = True, stdin: str | None = None, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """A kubectl command as the administrator. EngineError with what it said if it fails and ``check`` is set."""
         command = [str(self._kubectl), "--kubeconfig", str(self.kubeconfig), *words]
-        done = subprocess.run(command, input=stdin or "", capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
+        own = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.box.folder)}  # no proxy, and no cache in the user's home
+        done = subprocess.run(command, env=own, input=stdin or "", capture_output=True, text=True, errors="replace", timeout=seconds, check=False)
         if check and done.returncode:
             raise EngineError(f"kubectl {' '.join(words)[:300]} failed with {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
         return done
@@ -79,7 +80,7 @@ class Bed:
 
 def create(nodes: int = 1, owner: int = 0, seconds: float = 0) -> Bed:
     """A cluster whose nodes are ready. It lives as long as the process ``owner``, or for some seconds, or until its box is ended."""
-    need("docker.io", "iptables", "openssl", "etcd-server")
+    need({"etcd": "etcd-server", "iptables": "iptables", "openssl": "openssl"})
     programs()
     return Bed(up("kubernetes", nodes, owner, seconds))
 

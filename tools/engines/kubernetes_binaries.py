@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tools.engines.box import EngineError
@@ -36,7 +36,7 @@ def programs() -> Path:
     folder = cache() / key()
     with _lock("build"):
         if not folder.exists():
-            need("zstd")
+            need({"zstd": "zstd"})
             archive = folder.with_name(f"{key()}.tar.zst")
             if not archive.exists():
                 _build(archive)
@@ -48,8 +48,13 @@ def programs() -> Path:
     return folder
 
 
-def need(*packages: str) -> None:
-    """Debian packages of this machine, if they are missing. EngineError with the reason where they are not to be had."""
+def need(packages: Mapping[str, str]) -> None:
+    """Programs of this machine: where one is missing, its Debian package. EngineError with the reason where that is not to be had."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    _install(*(package for program, package in packages.items() if not shutil.which(program, path=path)))
+
+
+def _install(*packages: str) -> None:
     try:
         with _lock("install"):
             install(*packages)
@@ -67,7 +72,7 @@ def _lock(name: str) -> Iterator[None]:
 
 
 def _build(archive: Path) -> None:
-    need("golang-1.19-go", "gcc", "libc6-dev")
+    _install("golang-1.19-go", "gcc", "libc6-dev")
     log = cache() / "build.log"
     with _work() as work, log.open("w") as errors:
         done = subprocess.run(["nice", "-n", "10", str(_BUILD), str(work), str(archive)], stdin=subprocess.DEVNULL, stderr=errors, check=False)

@@ -42,7 +42,7 @@ grep -q 'defaultSandboxOOMAdj int = 0' pkg/kubelet/dockershim/docker_sandbox.go
 package=k8s.io/kubernetes/vendor/k8s.io/component-base/version
 for part in kube-scheduler kube-controller-manager kube-apiserver kubelet kube-proxy kubectl; do
     say "building $part"
-    go build -tags providerless -ldflags "-s -w -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=20" -o "$work/out/" "./cmd/$part"
+    go build -trimpath -tags providerless -ldflags "-s -w -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=20" -o "$work/out/" "./cmd/$part"
 done
 gcc -Os -static -o "$work/out/pause" build/pause/linux/pause.c
 

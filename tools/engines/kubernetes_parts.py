@@ -31,6 +31,7 @@ _KUBELET = {
     "authorization": {"mode": "AlwaysAllow"},
     "evictionHard": {"memory.available": "10Mi", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%"},
     "nodeStatusUpdateFrequency": "1s",
+    "featureGates": {"DevicePlugins": False},  # whose sockets are in a fixed place, too
 }
 # A kubelet writes Pods' logs to a fixed place, and clears it of what it does not know: each has its own. What it mounts for a
 # Pod is seen by its dockerd, because that place is shared with the namespace that dockerd is in.
@@ -99,7 +100,13 @@ class Parts:
 
     def controllers(self) -> None:
         common = (f"--kubeconfig={self.config}", "--leader-elect=false", "--port=0", "--bind-address=127.0.0.1", f"--cert-dir={self.own}/certs")
-        self.start("kube-controller-manager", *common, f"--service-account-private-key-file={self.pki}/sa.key", "--node-monitor-period=1s")
+        self.start(
+            "kube-controller-manager",
+            *common,
+            f"--service-account-private-key-file={self.pki}/sa.key",
+            "--node-monitor-period=1s",
+            f"--flex-volume-plugin-dir={self.own}/plugins",
+        )
         self.start("kube-scheduler", *common)
 
     def routes(self, node: int) -> None:
