@@ -10,9 +10,11 @@ tools/variables.py --check  exit 1 if one is not up to date
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
@@ -53,6 +55,8 @@ ROLES: dict[str, tuple[str, str, list[str], list[str]]] = {
     ),
 }  # fmt: skip
 
+ENGINES = {"swarm_service": ("swarm", "Release a service on Docker Swarm"), "kubernetes_deployment": ("kubernetes", "Release a service on Kubernetes")}
+_ROLLED = "The engine's own controller replaces the replicas; the role describes the service, asks for it, watches and judges. C(docs/engines.md) tells more."
 MODULES = ("watch",)  # roles whose variables are their module's options
 SOURCES = ROOT / "plugins" / "modules"
 
@@ -64,13 +68,34 @@ class Dumper(yaml.SafeDumper):
         super().increase_indent(flow, False)
 
 
+def mapping() -> ModuleType:
+    """What becomes of each variable on an engine, without Ansible."""
+    path = ROOT / "plugins/plugin_utils/_engines/_mapping.py"
+    found = importlib.util.spec_from_file_location("mapping", path)
+    if found is None or found.loader is None:
+        raise ImportError(path)
+    module = importlib.util.module_from_spec(found)
+    sys.modules["mapping"] = module  # dataclasses look for it
+    found.loader.exec_module(module)
+    return module
+
+
+def of_engines(options: dict[str, Any]) -> dict[str, tuple[str, str, list[str], list[str]]]:
+    """The roles of the engines, as in ROLES: what an engine makes something of."""
+    rows = mapping()
+    return {
+        role: (short, _ROLLED, [name for name in (full.removeprefix("bluegreen_") for full in options) if rows.row(name).of(engine).how == "as"], ["service"])
+        for role, (engine, short) in ENGINES.items()
+    }
+
+
 def load() -> dict[str, Any]:
     spec: dict[str, Any] = yaml.safe_load((ROOT / "roles/release/meta/argument_specs.yml").read_text())
     return spec["argument_specs"]["main"]["options"]  # type: ignore[no-any-return]
 
 
 def role_spec(role: str, options: dict[str, Any]) -> str:
-    short, description, names, required = ROLES[role]
+    short, description, names, required = {**ROLES, **of_engines(options)}[role]
     chosen = {f"bluegreen_{name}": dict(options[f"bluegreen_{name}"]) for name in names}
     for name, option in chosen.items():
         option.pop("required", None)
@@ -139,20 +164,28 @@ def table(options: dict[str, Any]) -> str:
 
 
 def with_table(readme: Path, options: dict[str, Any]) -> str:
-    text = readme.read_text()
+    return between(readme.read_text(), table(options))
+
+
+def between(text: str, rows: str) -> str:
+    """A page with this table between its marks, if it has them."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{table(options)}\n{END}{after}" if rest else text
+    return f"{before}{BEGIN}\n{rows}\n{END}{after}" if rest else text
 
 
 def wanted() -> dict[Path, str]:
     options = load()
-    files = {ROOT / f"roles/{role}/meta/argument_specs.yml": role_spec(role, options) for role in ROLES}
+    files = {ROOT / f"roles/{role}/meta/argument_specs.yml": role_spec(role, options) for role in (*ROLES, *ENGINES)}
     files |= {ROOT / f"roles/{role}/meta/argument_specs.yml": module_spec(role, options) for role in MODULES}
     readmes = {ROOT / "docs/variables.md": options, ROOT / "roles/release/README.md": options}
-    for role in (*ROLES, *MODULES):
+    for role in (*ROLES, *ENGINES, *MODULES):
         readmes[ROOT / f"roles/{role}/README.md"] = yaml.safe_load(files[ROOT / f"roles/{role}/meta/argument_specs.yml"])["argument_specs"]["main"]["options"]
-    return files | {path: with_table(path, chosen) for path, chosen in readmes.items() if path.exists()}
+    pages = {path: with_table(path, chosen) for path, chosen in readmes.items() if path.exists()}
+    engines = ROOT / "docs/engines.md"
+    if engines.exists():
+        pages[engines] = between(engines.read_text(), mapping().table())
+    return files | pages
 
 
 def main() -> int:

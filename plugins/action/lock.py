@@ -12,7 +12,10 @@ from ansible import context
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _journal, _lease, _owner, _task, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _journal, _lease, _owner, _task, _variables, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _calling
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _lock as _engine_lock
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._engine import Refused
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 _HEARING = 30.0  # seconds that a run may take to hear an order
@@ -55,7 +58,7 @@ class ActionModule(ActionBase):
             if left_out:
                 return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
             return {**result, "changed": False, **states[state](given, task_vars or {})}
-        except (Refusal, Lost, Abandoned) as error:
+        except (Refusal, Refused, Lost, Abandoned) as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
 
     def _held(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
@@ -114,10 +117,16 @@ class ActionModule(ActionBase):
         return {"held_by": holder, "changed": bool(holder) and given["state"] in ("broken", "ordered")}
 
     def _broken(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        holder = _lease.end(self, variables, given["reason"])
+        engine = _calling.named(self, variables)
+        holder = _lease.end(self, variables, given["reason"]) if engine == _variables.HOSTS else self._end(engine, given["reason"], variables)
         text = f"broke the lock of {holder}" if holder else "nobody holds the lock"
         self._display.display(text)
         return {"held_by": holder, "changed": bool(holder), "msg": text}
+
+    def _end(self, name: str, reason: str, variables: dict[str, Any]) -> str:
+        """Break the lock that an engine keeps."""
+        service, _run = _calling.resolve(self, variables, name, live=True)
+        return _engine_lock.end(_calling.make(self, variables, service, name), service.name, reason)
 
     def _ordered(self, given: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         wait = _HEARING if given["seconds"] is None else given["seconds"]

@@ -23,9 +23,11 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import (
     _notify_rules,
     _probing,
     _task,
+    _variables,
     _whole,
     _wish,
 )
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _calling, _mapping
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 _LEAVE_OUT = "bluegreen_max_unreachable says how many hosts may be left out."
@@ -46,13 +48,16 @@ class ActionModule(ActionBase):
             left_out = _whole.left_out(self)
             if left_out:
                 return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
+            engine = _calling.named(self, variables)
+            if engine != _variables.HOSTS and role == "release":
+                return {**result, "changed": False, **self._of_engine(engine, variables)}
             if not boolean(self._task.args.get("gates", True)) and not _task.rollback(self, variables) and _whole.started_at():
                 raise Refusal(_whole.started_at())  # what it goes back to was not chosen
             resolved = _fleet.resolve(self, variables, role)
         except Refusal as error:
             return {**result, "failed": True, "msg": f"{error}\nNothing was changed."}
         if resolved is None:
-            facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], **_whole.begun(variables, variables["inventory_hostname"])}
+            facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], "bluegreen_role": "", **_whole.begun(variables, variables["inventory_hostname"])}
             return {**result, "changed": False, "ansible_facts": facts, "msg": "this host has nothing to do with the service"}
         wish = resolved.wish
         gates = role == "release" and boolean(self._task.args.get("gates", True))
@@ -87,12 +92,25 @@ class ActionModule(ActionBase):
             "bluegreen_wish": dump(wish),
             "bluegreen_unknown": absent,
             "bluegreen_unreachable": "",
+            "bluegreen_role": "",
             "bluegreen_staging_seconds": _hold.staging_seconds(resolved.build_timeout),
             "bluegreen_overridden": overridden,
             **_whole.begun(variables, wish.host),
         }
         result["changed"] = False
         return result
+
+    def _of_engine(self, engine: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The variables of a service on an engine. The rest is looked at when the release begins, under the engine's own eyes."""
+        host = str(variables["inventory_hostname"])
+        facts = {"bluegreen_wish": {}, "bluegreen_unknown": [], "bluegreen_role": "", **_whole.begun(variables, host)}
+        if not _calling.acts(self, variables):
+            return {"ansible_facts": facts, "msg": f"another host of the play speaks to {_mapping.TITLES[engine]}"}
+        service, _run = _calling.resolve(self, variables, engine, live=not boolean(self._task.args.get("gates", True)))
+        return {
+            "ansible_facts": {**facts, "bluegreen_role": _calling.ROLES[engine]},
+            "msg": f"{service.name} runs on {_mapping.TITLES[engine]}, which is asked from {host}",
+        }
 
     def _evidence(self, resolved: _wish.Resolved, role: str, variables: dict[str, Any]) -> list[str]:
         """What stands against the run's evidence on the controller, said once."""

@@ -10,7 +10,10 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _status, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _fleet, _remote, _status, _variables, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _calling
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _status as _engine_status
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._engine import Refused
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Lost
 
 
@@ -28,17 +31,28 @@ class ActionModule(ActionBase):
             left_out = _whole.left_out(self)
             if left_out:
                 return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
-            found = self._look(variables)
-        except Refusal as error:
+            engine = _calling.named(self, variables)
+            on_hosts = engine == _variables.HOSTS
+            if not on_hosts and not _calling.acts(self, variables):
+                return {**result, "skipped": True, "skip_reason": "another host of the play speaks to the engine"}
+            found = self._look(variables) if on_hosts else self._ask(engine, variables)
+        except (Refusal, Refused, Lost) as error:
             return {**result, "failed": True, "msg": str(error)}
         if given["print"] == "text":
             self._display.display("\n".join(found["text"]))
         elif given["print"] == "json":
             self._display.display(json.dumps({name: value for name, value in found.items() if name != "text"}, indent=2, sort_keys=True))
-        unmet = _status.unmet(found, given["expect"]) if given["expect"] else []
+        judge = _status.unmet if on_hosts else _engine_status.unmet
+        unmet = judge(found, given["expect"]) if given["expect"] else []
         if unmet:
             found |= {"failed": True, "msg": "\n".join([*unmet, f"Release {given['expect']} was expected on every member, in health. Nothing was changed."])}
         return {**result, "changed": False, **found}
+
+    def _ask(self, name: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The service as its engine has it."""
+        service, _run = _calling.resolve(self, variables, name, live=True)
+        engine = _calling.make(self, variables, service, name)
+        return _engine_status.picture(name, service.name, engine.look(), engine.grip())
 
     def _look(self, variables: dict[str, Any]) -> dict[str, Any]:
         """The members of the play's hosts, and whoever else knows of them: the balancers, and the host that keeps the lock."""

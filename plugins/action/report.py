@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _artifacts, _fleet, _journal, _page, _record, _task
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _artifacts, _fleet, _journal, _report, _task
 
 
 class ActionModule(ActionBase):
@@ -62,27 +58,10 @@ class ActionModule(ActionBase):
             return {"failed": True, "msg": f"path is {path}, of which no report can be made: {error.strerror or error}; {advice}"}
 
     def _written(self, folder: Path) -> dict[str, Any]:
-        found = _record.record(_journal.read(folder))
-        html = folder / "report.html"
-        _put(folder / "report.json", json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-        _put(html, _page.page(found))
+        found, html = _report.write(folder)
         self._display.display(f"report: {html}")
         return _told(found, html)
 
 
 def _told(found: Mapping[str, Any], html: Path) -> dict[str, Any]:
     return {"msg": found["sentence"], "outcome": found["outcome"], "html": str(html), "json": str(html.with_suffix(".json"))}
-
-
-def _put(path: Path, text: str) -> None:
-    """The whole file at once: who looks meanwhile sees the former one, or none."""
-    number, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o640)
-        Path(draft).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(draft).unlink()
-        raise

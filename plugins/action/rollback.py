@@ -11,7 +11,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _history, _lock
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal, Wish, dump
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _hostvars, _owner, _remote, _rollback, _task, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _collection, _fleet, _hostvars, _owner, _remote, _rollback, _task, _variables, _whole
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _calling
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost
 
 
@@ -32,6 +33,8 @@ class ActionModule(ActionBase):
             left_out = _whole.left_out(self)
             if left_out:
                 return {**result, "skipped": True, "skip_reason": left_out, "warnings": [left_out]}
+            if _calling.named(self, variables) != _variables.HOSTS:
+                return {**result, "changed": False, "msg": "the engine's own history says what to go back to"}
             if not self._task.run_once:
                 raise Refusal("hotswap.bluegreen.rollback needs run_once: true, so that every host of the play gets to know the release.")
             return {**result, "changed": False, **self._choose(variables)}

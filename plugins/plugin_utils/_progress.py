@@ -42,6 +42,11 @@ _WHAT = {
     "after_enable": "the user's command, now that it serves",
     "after_release": "the user's command",
     "on_rollback": "the user's command",
+    "files": "bring configs and secrets",
+    "update": "let the engine replace the replicas",
+    "undo": "let the engine go back",
+    "workers": "bring workers and cron jobs to the release",
+    "prune": "remove what no release needs any more",
 }
 _OF_JOB = {"stop": "stop, and wait until all its processes are gone", "check": "check that it runs"}
 _ENDED = {

@@ -135,9 +135,9 @@ def in_run(wishes: Sequence[Wish], task_vars: Mapping[str, Any]) -> list[Wish]:
     return [wish for wish in wishes if wish.members and wish.host not in gone]
 
 
-def teller(action: ActionBase, task_vars: Mapping[str, Any]) -> Tell:
-    """What the runner tells, as lines on the terminal and in the run's journal."""
-    lines, journal = _progress.Lines(planned=bool(action._task.check_mode)), _journal.of(task_vars)
+def teller(action: ActionBase, task_vars: Mapping[str, Any], journal: _journal.Journal | None = None) -> Tell:
+    """What the runner tells, as lines on the terminal and in the run's journal: the one that its facts name, or ``journal``."""
+    lines, journal = _progress.Lines(planned=bool(action._task.check_mode)), journal or _journal.of(task_vars)
 
     def tell(item: Any) -> None:
         journal.tell(item)

@@ -24,7 +24,7 @@ from . import _runtimes, _values
 
 PREFIX = "bluegreen_"
 LIVE = "live"
-ENGINE = "engine"
+ENGINE, ENGINE_LIVE = "engine", "engine live"
 HOSTS = "hosts"
 _RUNTIME = f"{PREFIX}runtime"
 FACTS = frozenset(
@@ -48,7 +48,7 @@ FACTS = frozenset(
         "bluegreen_told",
         "bluegreen_finished",
         "bluegreen_run",
-        "bluegreen_by",
+        "bluegreen_role",
     }
 )  # what our own tasks set
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's is eight times as fast as Python's
@@ -69,10 +69,13 @@ def spec(role: str) -> dict[str, Any]:
     """The options of a role's argument spec, by variable name.
 
     ``live`` is no role: what is used of the release's where nothing is staged, because the releases are on the hosts already. Nor is
-    ``engine``, the release's for a service that is an image.
+    ``engine``, the release's for a service that is an image; ``engine live`` is of that what a rollback asks for.
     """
     if role == LIVE:
         return {name: {**option, "required": name == f"{PREFIX}service"} for name, option in spec("release").items() if name not in _STAGING}
+    if role == ENGINE_LIVE:
+        left = _STAGING | {f"{PREFIX}{name}" for name in ("release", "image", "image_dir", "migrate")}
+        return {name: option for name, option in spec(ENGINE).items() if name not in left}
     if role == ENGINE:
         own = {f"{PREFIX}image": {"required": True}, f"{PREFIX}on_failure": {"default": "fleet"}, **{name: {"required": False} for name in _OF_HOSTS}}
         return {name: {**option, **own.get(name, {})} for name, option in spec("release").items()}
@@ -109,7 +112,7 @@ def collect(variables: Mapping[str, Any], template: Callable[[Any], Any], role: 
     balancer takes them from the service's first host. An empty text is as good as none, where it is not the default itself
     (then it may outdo what a runtime brings). :class:`Refusal` tells of all that is wrong at once.
     """
-    if role != ENGINE and engine(variables, template) != HOSTS:
+    if role not in (ENGINE, ENGINE_LIVE) and engine(variables, template) != HOSTS:
         raise Refusal(
             f"bluegreen_engine is {engine(variables, template)}, and this is for plain hosts. For an engine there are hotswap.bluegreen.release, rollback, "
             "status and unlock; what else is to be done with its nodes is done with its own commands."

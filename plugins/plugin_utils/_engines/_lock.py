@@ -86,3 +86,13 @@ def words(grip: Grip) -> str:
         return "nobody has it"
     left = float(holder.get("until") or 0) - time.time()
     return f"{_lock.who(dict(holder))}, {holder.get('reason')}, {f'for {left:.0f} s more at most' if left > 0 else 'over its time'}"
+
+
+def end(engine: Engine, service: str, reason: str) -> str:
+    """Break the lock of whoever has it: who that was, in words, '' if nobody."""
+    if not reason.strip():
+        raise Refusal('breaking a lock needs a reason: -e bluegreen_unlock_reason="its controller is gone"')
+    grip = engine.grip()
+    if grip.holder and not engine.take(grip, {}):
+        raise Refusal(f"the lock of {service} has changed hands while it was to be broken: {words(engine.grip())}. Look again.")
+    return words(grip) if grip.holder else ""

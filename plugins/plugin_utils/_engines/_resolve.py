@@ -59,7 +59,7 @@ def resolve(values: Mapping[str, Any], given: Collection[str]) -> tuple[Service,
     The files of the service have no content yet: :func:`with_files`.
     """
     problems = Problems()
-    engine = values["engine"]
+    engine = str(values["engine"])
     _rules.check(values, problems)
     problems.found += _mapping.refusals(engine, given)
     ports = _ports(values["ports"], problems)
@@ -142,8 +142,10 @@ def _strategy(strategy: str, engine: str) -> str:
 
 
 def _image(given: Any, release: str, problems: Problems) -> str:
-    """The reference with a tag or digest."""
-    text = str(given or "")
+    """The reference with a tag or digest; '' where a rollback asks for none."""
+    if given is None:
+        return ""
+    text = str(given)
     if not problems.unless(
         _IMAGE.match(text),
         f"bluegreen_image is {show(given)}; an image such as registry.example/shop, in lower-case letters, with or without a tag, is expected.",
