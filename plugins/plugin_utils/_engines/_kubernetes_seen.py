@@ -17,6 +17,7 @@ Thing = Mapping[str, Any]
 _HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 """Reasons that waiting does not mend: the engine goes on trying, and would tell of it only when its deadline has passed."""
 _RESTARTS = 3
+_HASH = "pod-template-hash"
 
 
 def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], pods: Sequence[Thing]) -> Seen:
@@ -30,7 +31,7 @@ def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], 
     replicas = tuple(sorted((replica(one) for one in pods), key=lambda one: (one.since, one.name)))
     past = _past(replica_sets)
     state, message = _state(deployment), _message(deployment)
-    lost = hopeless(pods, release) if state == "rolling" else ""
+    lost = hopeless(_newest(deployment, replica_sets, pods)) if state == "rolling" else ""
     return Seen(
         state="stuck" if lost else state,
         release=release,
@@ -76,9 +77,16 @@ def _condition(thing: Thing, kind: str) -> Thing:
     return {}
 
 
-def hopeless(pods: Sequence[Thing], release: str = "") -> str:
-    """Why pods (of a release) will not run, if that is certain before the deadline; else ''."""
-    for one in (pod for pod in pods if not release or annotation(pod, RELEASE) == release):
+def _newest(deployment: Thing, replica_sets: Sequence[Thing], pods: Sequence[Thing]) -> list[Thing]:
+    """The pods of what is asked for now. Those of an attempt before, of the same release perhaps, prove nothing about it."""
+    now = annotation(deployment, REVISION)
+    hashes = {(one["metadata"].get("labels") or {}).get(_HASH) for one in replica_sets if annotation(one, REVISION) == now}
+    return [one for one in pods if (one["metadata"].get("labels") or {}).get(_HASH) in hashes]
+
+
+def hopeless(pods: Sequence[Thing]) -> str:
+    """Why pods will not run, if that is certain before the deadline; else ''."""
+    for one in pods:
         for container in () if one["metadata"].get("deletionTimestamp") else _containers(one):
             reason = ((container.get("state") or {}).get("waiting") or {}).get("reason", "")
             if reason in _HOPELESS or (reason == "CrashLoopBackOff" and int(container.get("restartCount", 0)) >= _RESTARTS):
