@@ -20,6 +20,7 @@ from ._seen import Replica, Seen
 from ._service import Service
 from ._swarm_docker import Docker
 from ._swarm_history import History
+from ._swarm_why import why
 
 _POLL = 1.0
 _SLACK = 30.0  # seconds on top of what a container may take, for a machine that has much to do
@@ -46,7 +47,7 @@ class Swarm:
         self._nodes: dict[str, str] = {}
 
     def problems(self, service: Service, seen: Seen) -> list[str]:
-        return checks.problems(self._docker, service, seen, self._history.things())
+        return checks.problems(self._docker, service, seen)
 
     def look(self) -> Seen:
         found, tasks = self._docker.look(self._name)
@@ -64,7 +65,7 @@ class Swarm:
         """The network as well, which the migration needs before the service does."""
         done = []
         network = plan.network(service)
-        if network:
+        if network and not self._history.has("network", network["name"]):
             done.append(self._made("docker_network", network, f"network {network['name']}"))
         for name, file in plan.files(service):
             kind = "secret" if file.secret else "config"
@@ -127,10 +128,11 @@ class Swarm:
                 done.append(self._made("docker_config", config, f"config {config['name']}"))
             wished = [*wished, args]
         for args in wished:
-            self._history.forget()
-            if (found := self._docker.look(args["name"])[0]) and not names.is_ours(found["Spec"].get("Labels") or {}, self._name):
+            there = self._history.thing("service", args["name"])
+            if not there and self._docker.look(args["name"])[0]:
                 raise Refused(f"There is a service {args['name']} in the Swarm that is not ours: remove it, or give the worker another name")
-            done.append(self._asked_for(args))
+            if not there or there["Labels"].get(names.MARK) != args["labels"][names.MARK]:
+                done.append(self._asked_for(args))
         for name in sorted(self._companions() - {args["name"] for args in wished}):
             self._removed(name)
             done.append(Done(True, (f"service {name} removed: it is no longer wished",)))
@@ -151,7 +153,7 @@ class Swarm:
         return tuple(said.splitlines()[-lines:])
 
     def why(self, replica: Replica) -> str:
-        return checks.why(self._docker, replica)
+        return why(self._docker, replica)
 
     def grip(self) -> Grip:
         return self._history.grip()

@@ -26,8 +26,11 @@ for kind in service config secret; do
     docker $kind ls -q --filter "label=$1" | xargs -r docker $kind inspect --format \\
         "{\\"kind\\":\\"$kind\\",\\"ID\\":{{json .ID}},\\"Name\\":{{json .Spec.Name}},\\"Labels\\":{{json .Spec.Labels}}}"
 done
+docker network ls -q --filter "label=$1" | xargs -r docker network inspect --format \\
+    "{\\"kind\\":\\"network\\",\\"ID\\":{{json .Id}},\\"Name\\":{{json .Name}},\\"Labels\\":{{json .Labels}}}"
 """
 _NODES = "docker node ls -q | xargs -r docker node inspect"
+_PORTS = 'docker service ls -q | xargs -r docker service inspect --format \'{"Name":{{json .Spec.Name}},"Ports":{{json .Spec.EndpointSpec.Ports}}}\''
 
 # What Docker says, and what it means to somebody on call
 _MEANINGS = (
@@ -104,7 +107,7 @@ class Docker:
         return found, lists[1] if found and len(lists) > 1 else []
 
     def things(self, label: str) -> list[dict[str, Any]]:
-        """Services, configs and secrets with this label: kind, ID, Name and Labels of each."""
+        """Services, configs, secrets and networks with this label: kind, ID, Name and Labels of each."""
         answer = self._script(_THINGS, label)
         if not answer.good:
             self.refuse(answer, f"list what has the label {label}")
@@ -117,9 +120,13 @@ class Docker:
             self.refuse(answer, "list its nodes")
         return [node for found in read_json(answer.out) for node in found]
 
+    def published(self) -> list[dict[str, Any]]:
+        """All services of the Swarm: Name and Ports of each."""
+        return read_json(self._script(_PORTS, "").out)
+
     def inspect(self, kind: str, *words: str) -> list[Any]:
-        """What ``docker KIND inspect`` tells of these; what is not there is left out."""
-        return [one for found in read_json(self.ask(kind, "inspect", *words).out) for one in found] if words else []
+        """What Docker tells of objects of a kind; what is not there is left out."""
+        return [one for found in read_json(self.ask("inspect", "--type", kind, *words).out) for one in found] if words else []
 
     def refuse(self, answer: Answer, to: str) -> None:
         """Raise what a failed command means."""

@@ -31,7 +31,7 @@ class History:
         self._things: list[Thing] | None = None
 
     def things(self) -> list[Thing]:
-        """Services, configs and secrets of ours."""
+        """Services, configs, secrets and networks of ours."""
         if self._things is None:
             self._things = self._docker.things(f"{names.SERVICE}={self._service}")
         return self._things
@@ -40,8 +40,11 @@ class History:
         """Something was written: the next one asks again."""
         self._things = None
 
+    def thing(self, kind: str, name: str) -> Thing | None:
+        return next((thing for thing in self.things() if thing["kind"] == kind and thing["Name"] == name), None)
+
     def has(self, kind: str, name: str) -> bool:
-        return any(thing["kind"] == kind and thing["Name"] == name for thing in self.things())
+        return self.thing(kind, name) is not None
 
     def past(self) -> tuple[Past, ...]:
         return look.past(self._records())

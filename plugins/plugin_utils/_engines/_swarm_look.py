@@ -24,14 +24,17 @@ _STATES = {
     "rollback_completed": "rolled_back",
 }
 _FAILED = ("failed", "rejected", "orphaned")
+# A program that ends when it is told to, as one whose health check has failed is, leaves its task "complete"; a task
+# whose successor serves is "shutdown".
+_ENDED = (*_FAILED, "complete")
 _FAILED_SHOWN = 10
 
 
 def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = ()) -> Seen:
     """The service as it is.
 
-    Its replicas are the tasks that Swarm wishes to run, and after them the latest that failed, which have ended: Swarm
-    keeps some a replica. A task that only ends what it serves is none any more.
+    Its replicas are the tasks that Swarm wishes to run, and after them those that have failed since the latest update
+    began: Swarm keeps some of each slot. A task that only ends what it serves is none any more.
     """
     if found is None:
         return Seen(past=past)
@@ -40,10 +43,11 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
     if not names.is_ours(labels, service):
         return Seen(state="foreign", image=_image(spec))
     wished = [task for task in tasks if task.get("DesiredState") in ("running", "ready")]
-    failed = sorted((task for task in tasks if task not in wished and has_failed(task)), key=_since, reverse=True)
+    update = found.get("UpdateStatus") or {}
+    ended = [task for task in tasks if task not in wished and state_of(task) in _ENDED and _is_of(task, update, labels)]
+    failed = sorted(ended, key=_since, reverse=True)
     replicas = tuple(replica(service, task, nodes) for task in [*sorted(wished, key=_slot), *failed[:_FAILED_SHOWN]])
     wanted = int(((spec.get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(wished)))
-    update = found.get("UpdateStatus") or {}
     current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
     steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)
     return Seen(
@@ -99,7 +103,7 @@ def problem(task: Found) -> str:
     code = int((status.get("ContainerStatus") or {}).get("ExitCode") or 0)
     if has_failed(task) and code and f"({code})" not in said:
         said = f"{said}, exit status {code}".lstrip(", ")
-    return str(said)
+    return str(said) or (f"it ended, with exit status {code}" if state_of(task) == "complete" else "")
 
 
 def replica(service: str, task: Found, nodes: Mapping[str, str]) -> Replica:
@@ -128,11 +132,22 @@ def _slot(task: Found) -> tuple[int, str]:
     return int(task.get("Slot") or 0), str(task["ID"])
 
 
+def _is_of(task: Found, update: Found, labels: Found) -> bool:
+    """Whether a task belongs to the latest update, the one that is taken back included; to the first release where there was none."""
+    if update.get("StartedAt"):
+        return moment(task.get("CreatedAt")) >= moment(update["StartedAt"])
+    return _labels(task).get(names.TASK) == labels.get(names.TASK)
+
+
 def _since(task: Found) -> float:
-    """Seconds since the epoch. Docker writes nine digits after the point, Python reads six."""
-    text = str((task.get("Status") or {}).get("Timestamp") or "")
+    return moment((task.get("Status") or {}).get("Timestamp"))
+
+
+def moment(text: Any) -> float:
+    """Seconds since the epoch; 0 for none. Docker writes up to nine digits after the point, Python 3.10 reads three or six."""
+    whole, _point, rest = str(text or "").rstrip("Z").partition(".")
     try:
-        whole, _point, _rest = text.partition(".")
-        return datetime.strptime(whole.rstrip("Z"), "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+        seconds = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp()
+        return seconds + float(f"0.{rest or 0}")
     except ValueError:
         return 0.0

@@ -231,11 +231,16 @@ def _common(service: Service) -> Args:
         "user": service.user or None,
         "networks": networks(service),
         "placement": _placement(service),
-        "reservations": {"cpus": float(asked.cpu or 0), "memory": asked.memory or "0"},
-        "limits": {"cpus": float(asked.cpu_limit or 0), "memory": asked.memory_limit or "0"},
+        "reservations": _amounts(asked.cpu, asked.memory),
+        "limits": _amounts(asked.cpu_limit, asked.memory_limit),
         "resolve_image": bool(service.options.get("resolve_image")),
         **_mounted(service),
     }
+
+
+def _amounts(cpus: str, memory: str) -> Args:
+    """Only what is given: ``0``, which means the same as nothing, is a change to the module every time."""
+    return {**({"cpus": float(cpus)} if cpus else {}), **({"memory": memory} if memory else {})}
 
 
 def _mounted(service: Service) -> Args:
