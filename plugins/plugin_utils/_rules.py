@@ -20,6 +20,7 @@ _SERVICE = re.compile(r"[a-z][a-z0-9-]{0,31}\Z")
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}\Z")
 _PATH = re.compile(r"/[A-Za-z0-9._+/@-]*\Z")
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\Z")
+_USER_OF_IMAGE = re.compile(r"([a-z_][a-z0-9_.-]{0,31}|\d+)(:([a-z_][a-z0-9_.-]{0,31}|\d+))?\Z")
 _NGINX_SIZE = re.compile(r"\d+[kKmMgG]?\Z")
 _SUPERVISOR_SIZE = re.compile(r"\d+([kKmMgG][bB])?\Z")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
@@ -63,7 +64,8 @@ def _check_names(values: Mapping[str, Any], problems: Problems) -> None:
             problems.unless(
                 release not in RESERVED_RELEASES, f"bluegreen_{name} is {show(release)}, which the collection keeps for itself; choose another name."
             )
-    problems.unless(not user or _USER.match(user), f"bluegreen_user is {show(user)}, which is no user name.")
+    form = _USER if values.get("engine", "hosts") == "hosts" else _USER_OF_IMAGE
+    problems.unless(not user or form.match(user), f"bluegreen_user is {show(user)}, which is no user name.")
 
 
 def _check_numbers(values: Mapping[str, Any], problems: Problems) -> None:

@@ -107,7 +107,7 @@ def resolve(values: Mapping[str, Any], given: Collection[str]) -> tuple[Service,
         migrate=tuple(hook for hook in hooks if hook.at == "migrate"),
         resources=_resources(values["resources"], problems),
         keep_releases=values["keep_releases"],
-        options=values[engine],
+        options=_options(values[engine], problems),
     )
     run = Run(
         lock_timeout=values["lock_timeout"],
@@ -215,6 +215,15 @@ def _batch(values: Mapping[str, Any], problems: Problems) -> int:
     ):
         return 1
     return max(_rules.share(items[0], max(values["replicas"], 1), "bluegreen_serial", problems), 1)
+
+
+def _options(given: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
+    """The engine's own; an nginx without an image is none."""
+    front = given.get("nginx") or {}
+    problems.unless(
+        front.get("image") or not front.get("publish"), "bluegreen_swarm: nginx has no image, and publishes ports; give it one, such as nginx:1.27."
+    )
+    return {**given, **({"nginx": front if front.get("image") else {}} if "nginx" in given else {})}
 
 
 def _resources(given: Mapping[str, Any], problems: Problems) -> Resources:
