@@ -88,7 +88,7 @@ class Swarm:
             found = None
         done = Done()
         if not found:
-            done = self._made("docker_swarm_service", args, f"migration {wish.shown}")
+            done = self._asked_for(args, f"migration {wish.shown}")
             self._history.forget()
         return self._ended(job, wish.shown, wish.timeout, done, say)
 
@@ -163,12 +163,15 @@ class Swarm:
 
     # ---- how
 
-    def _asked_for(self, args: Mapping[str, Any]) -> Done:
-        return self._made("docker_swarm_service", self._checkable(args), f"service {args['name']}")
+    def _asked_for(self, args: Mapping[str, Any], what: str = "") -> Done:
+        return self._made("docker_swarm_service", self._checkable(args), what or f"service {args['name']}")
 
     def _checkable(self, args: Mapping[str, Any]) -> dict[str, Any]:
-        """In a check, what would have been made before is not there, and the module wants to know it: names will do for it."""
+        """In a check, what would have been made before is not there, and the module looks for it: a config's name will do for its id."""
         fitting = dict(args)
+        own = names.network(self._name)
+        if own in args["networks"] and not self._history.has("network", own):
+            fitting["networks"] = [network for network in args["networks"] if network != own]
         for kind in ("config", "secret"):
             fitting[f"{kind}s"] = [
                 one if self._history.has(kind, one[f"{kind}_name"]) else {**one, f"{kind}_id": one[f"{kind}_name"]} for one in args.get(f"{kind}s") or []

@@ -22,11 +22,15 @@ COMMAND = "ansible.builtin.command"
 _LOOK = 'docker service inspect "$1" && docker service ps -q --no-trunc "$1" | xargs -r docker inspect --type task 2>/dev/null; exit 0'
 _THINGS = """\
 set -e
-for kind in service config secret; do
-    docker $kind ls -q --filter "label=$1" | xargs -r docker $kind inspect --format \\
+label=$1
+shift
+for kind in "$@"; do
+    [ $kind != network ] || continue
+    docker $kind ls -q --filter "label=$label" | xargs -r docker $kind inspect --format \\
         "{\\"kind\\":\\"$kind\\",\\"ID\\":{{json .ID}},\\"Name\\":{{json .Spec.Name}},\\"Labels\\":{{json .Spec.Labels}}}"
 done
-docker network ls -q --filter "label=$1" | xargs -r docker network inspect --format \\
+case " $* " in *" network "*) ;; *) exit 0 ;; esac
+docker network ls -q --filter "label=$label" | xargs -r docker network inspect --format \\
     "{\\"kind\\":\\"network\\",\\"ID\\":{{json .Id}},\\"Name\\":{{json .Name}},\\"Labels\\":{{json .Labels}}}"
 """
 _NODES = "docker node ls -q | xargs -r docker node inspect"
@@ -106,23 +110,23 @@ class Docker:
             self.refuse(answer, f"tell of the service {service}")
         return found, lists[1] if found and len(lists) > 1 else []
 
-    def things(self, label: str) -> list[dict[str, Any]]:
-        """Services, configs, secrets and networks with this label: kind, ID, Name and Labels of each."""
-        answer = self._script(_THINGS, label)
+    def things(self, label: str, *kinds: str) -> list[dict[str, Any]]:
+        """Services, configs, secrets and networks (or only some of these kinds) with this label: kind, ID, Name and Labels of each."""
+        answer = self._script(_THINGS, label, *(kinds or ("service", "config", "secret", "network")))
         if not answer.good:
             self.refuse(answer, f"list what has the label {label}")
         return [{**thing, "Labels": thing.get("Labels") or {}} for thing in read_json(answer.out)]
 
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes of the Swarm."""
-        answer = self._script(_NODES, "")
+        answer = self._script(_NODES)
         if not answer.good:
             self.refuse(answer, "list its nodes")
         return [node for found in read_json(answer.out) for node in found]
 
     def published(self) -> list[dict[str, Any]]:
         """All services of the Swarm: Name and Ports of each."""
-        return read_json(self._script(_PORTS, "").out)
+        return read_json(self._script(_PORTS).out)
 
     def inspect(self, kind: str, *words: str) -> list[Any]:
         """What Docker tells of objects of a kind; what is not there is left out."""
@@ -132,8 +136,8 @@ class Docker:
         """Raise what a failed command means."""
         raise Refused(f"Docker Swarm could not {to}: {meaning(answer.err or answer.out or f'exit status {answer.rc}')}")
 
-    def _script(self, text: str, word: str) -> Answer:
-        return self._run(["sh", "-c", text, "sh", word], False)
+    def _script(self, text: str, *words: str) -> Answer:
+        return self._run(["sh", "-c", text, "sh", *words], False)
 
     def _run(self, argv: list[str], check_mode: bool | None, stdin: str | None = None) -> Answer:
         args = {"argv": argv, **({"stdin": stdin, "stdin_add_newline": False} if stdin is not None else {})}

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a Swarm keeps of a service for us, in configs that no task gets: the records of its releases, and its lock.
 
-A config cannot be changed, and of two who create one of a name only one succeeds. So a record that ends is another
-config, made before the former one goes, and the lock is the config of its name.
+A config cannot be changed, and of two who create one of a name only one succeeds. So a record of which more is known is
+another config, made before the former one goes; and who writes the lock does so under the number after the one he saw.
 """
 
 from __future__ import annotations
@@ -104,28 +104,29 @@ class History:
         return Done(bool(removed), tuple(removed))
 
     def grip(self) -> Grip:
-        """The config of the lock, and its id: another holder's is another config."""
-        found = self._docker.inspect("config", names.lock(self._service))
-        return Grip(_data(found[0]), found[0]["ID"]) if found else Grip()
+        """The latest config of the lock. It stays when the lock is given back, so that its number only ever grows."""
+        found = self._locks()
+        return Grip(_json(found[0]["Labels"].get(names.HOLDER, "")), found[0]["Labels"][names.NUMBER]) if found else Grip()
 
     def take(self, grip: Grip, holder: Mapping[str, Any]) -> bool:
-        """Of two who take it away by its id, and of two who create it by its name, one succeeds."""
-        if grip.version:
-            answer = self._docker.do("config", "rm", grip.version)
-            if not answer.good:
-                if "not found" in answer.err.lower() or "no such config" in answer.err.lower():
-                    return False
-                self._docker.refuse(answer, f"take the lock of {self._service}")
-        if not holder:
-            return True
-        answer = self._create(names.lock(self._service), holder, {names.PART: "lock"})
-        if answer.good:
-            return True
-        if "already exists" not in answer.err.lower():
+        """The next number: of all who saw the same one, one succeeds."""
+        number = int(grip.version or 0) + 1
+        labels = {names.PART: "lock", names.NUMBER: str(number), names.HOLDER: json.dumps(dict(holder))}
+        answer = self._create(names.lock(self._service, number), {}, labels)
+        if not answer.good:
+            if "already exists" in answer.err.lower():
+                return False
             self._docker.refuse(answer, f"take the lock of {self._service}")
-        return False
+        if former := [one["ID"] for one in self._locks() if int(one["Labels"][names.NUMBER]) < number]:
+            self._docker.do("config", "rm", *former)
+        return True
 
     # ---- how
+
+    def _locks(self) -> list[Thing]:
+        """The latest first; asked for anew, as others write it."""
+        found = self._docker.things(f"{names.SERVICE}={self._service}", "config")
+        return look.latest_first(thing for thing in found if thing["Labels"].get(names.PART) == "lock")
 
     def _records(self) -> list[Thing]:
         """The latest first."""
@@ -159,9 +160,13 @@ class History:
 
 
 def _data(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a config of ours says; nothing if somebody has put something else there."""
+    return _json(base64.b64decode(config["Spec"].get("Data") or "").decode(errors="replace"))
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    """What we have written there; nothing if somebody has put something else there."""
     try:
-        found = json.loads(base64.b64decode(config["Spec"].get("Data") or ""))
+        found = json.loads(text)
     except ValueError:
         return {}
     return found if isinstance(found, Mapping) else {}

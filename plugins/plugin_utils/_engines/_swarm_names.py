@@ -22,6 +22,7 @@ MARK = f"{_OURS}mark"  # on a service: its whole description; what is in no task
 TASK = f"{_OURS}task"  # on a service and its tasks: that part of the description that a task has
 PART = f"{_OURS}part"  # file, record, lock, worker, migration, front or network; the service itself has none
 IMAGE, AT, OUTCOME, BY, NUMBER = (f"{_OURS}{word}" for word in ("image", "at", "outcome", "by", "number"))  # on records
+HOLDER = f"{_OURS}holder"  # on the lock, in JSON
 
 
 def digest(*parts: Any) -> str:
@@ -70,9 +71,9 @@ def record(service: str, number: int) -> str:
     return f"{service}-release-{number}"
 
 
-def lock(service: str) -> str:
-    """The service's lock."""
-    return f"{service}-lock"
+def lock(service: str, number: int) -> str:
+    """The service's lock, as it was written for the nth time."""
+    return f"{service}-lock-{number}"
 
 
 def is_ours(found: Mapping[str, Any], service: str) -> bool:

@@ -36,5 +36,6 @@ def health(container: Mapping[str, Any]) -> str:
     failed = [entry for entry in state.get("Log") or [] if entry.get("ExitCode")]
     if not failed:
         return ""
-    output = " ".join(str(failed[-1].get("Output") or "").split())[:_LONGEST]
-    return f"; its health check failed {state.get('FailingStreak') or len(failed)} times in a row, last with exit status {failed[-1]['ExitCode']}{f' ({output})' if output else ''}"
+    times, last = state.get("FailingStreak") or len(failed), failed[-1]
+    output = " ".join(str(last.get("Output") or "").split())[:_LONGEST]
+    return f"; its health check failed {times} times in a row, last with exit status {last['ExitCode']}{f' ({output})' if output else ''}"
