@@ -84,7 +84,12 @@ def of_engines(options: dict[str, Any]) -> dict[str, tuple[str, str, list[str], 
     """The roles of the engines, as in ROLES: what an engine makes something of."""
     rows = mapping()
     return {
-        role: (short, _ROLLED, [name for name in (full.removeprefix("bluegreen_") for full in options) if rows.row(name).of(engine).how == "as"], ["service"])
+        role: (
+            short,
+            _ROLLED,
+            [name for name in (full.removeprefix("bluegreen_") for full in options) if rows.row(name).of(engine).how == "as"],
+            ["service", "release", "image"],
+        )
         for role, (engine, short) in ENGINES.items()
     }
 
@@ -99,9 +104,18 @@ def role_spec(role: str, options: dict[str, Any]) -> str:
     chosen = {f"bluegreen_{name}": dict(options[f"bluegreen_{name}"]) for name in names}
     for name, option in chosen.items():
         option.pop("required", None)
+        if role in ENGINES:
+            option["description"] += _on_engine(ENGINES[role][0], name)
         if name.removeprefix("bluegreen_") in required:
             chosen[name] = {"type": option.pop("type"), "required": True, **option}
     return _as_text(short, [description], chosen, "roles/release/meta/argument_specs.yml")
+
+
+def _on_engine(engine: str, name: str) -> str:
+    """What the engine makes of a variable, for the description that all of them share."""
+    rows = mapping()
+    text = re.sub(r"`([^`]*)`", r"C(\1)", rows.row(name.removeprefix("bluegreen_")).of(engine).text)
+    return f" On {rows.TITLES[engine]}: {text}."
 
 
 def module_spec(role: str, options: dict[str, Any]) -> str:

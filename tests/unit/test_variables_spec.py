@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils import _metrics
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils import _topology, _values, _variables, _wish
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _mapping, _resolve
 
 from tools import variables
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ("release", "supervisor_program", "nginx_upstream", "monitoring", "watch")
+ROLES = ("release", "supervisor_program", "nginx_upstream", "monitoring", "swarm_service", "kubernetes_deployment", "watch")
 TYPES = {"str", "int", "float", "bool", "path", "list", "dict", "raw"}
 # Read by our playbooks, not by the wish.
 OF_PLAYBOOKS = {
@@ -59,8 +60,17 @@ def test_every_variable_of_the_spec_is_used_and_every_one_that_is_used_is_in_the
 
     _wish.resolve(values, "app1", _topology.read(values, {}, ["app1"]))
 
+    asked = values.asked.union(*map(asked_for, _mapping.TITLES))
     documented = {name.removeprefix("bluegreen_") for name in _variables.spec("release")}
-    assert values.asked == documented - OF_PLAYBOOKS.keys()
+    assert asked - OF_PLAYBOOKS.keys() == documented - OF_PLAYBOOKS.keys()
+
+
+def asked_for(engine: str) -> set[str]:
+    """What the service of an engine is made of."""
+    given = {"bluegreen_engine": engine, "bluegreen_service": "shop", "bluegreen_release": "v1", "bluegreen_image": "shop"}
+    values = Noted(_variables.collect(given, lambda value: value, _variables.ENGINE))
+    _resolve.resolve(values, ())
+    return values.asked
 
 
 def test_the_playbooks_use_what_the_wish_does_not() -> None:
@@ -103,7 +113,7 @@ def test_every_default_is_of_its_own_type_and_choices(role: str) -> None:
     for name, option in options(role):
         if option.get("default") is not None:
             assert _values.read(name, option["default"], option)[1] == []
-        told = "default" in option or "Default is" in option["description"]
+        told = "default" in option or any(words in option["description"] for words in ("Default is", "Required with", "without it"))
         assert option.get("required") or told or ": " in name, f"{name} is neither required nor has a default"
 
 
@@ -118,6 +128,9 @@ def test_the_check_says_which_file_is_not_in_step(tmp_path: Path, monkeypatch: p
         folder = tmp_path / "roles" / role / "meta"
         folder.mkdir(parents=True)
         (folder / "argument_specs.yml").write_text((ROOT / "roles" / role / "meta" / "argument_specs.yml").read_text())
+    table = tmp_path / "plugins" / "plugin_utils" / "_engines" / "_mapping.py"
+    table.parent.mkdir(parents=True)
+    table.write_text(Path(_mapping.__file__).read_text())
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "variables.md").write_text(f"# About\n\n{variables.BEGIN}\nold\n{variables.END}\n\nThe end.\n")
     monkeypatch.setattr(variables, "ROOT", tmp_path)
