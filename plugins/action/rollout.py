@@ -25,7 +25,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._seen i
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._service import Service
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._runner import Abandoned, Lost, Tell
 
-_FIRST = 60.0  # seconds that the lock is taken for, until the first part of the course says how long it takes
+_FIRST = 240.0  # seconds that the lock is taken for; the parts of the course that may take longer keep it for longer
 
 
 class ActionModule(ActionBase):
@@ -56,9 +56,10 @@ class ActionModule(ActionBase):
         if way == "release":
             service = _calling.with_contents(self, variables, service, run)
         before = engine.look()
-        found = engine.problems(service, before)
-        if found:
-            raise Refusal("\n".join(found))
+        if way == "release" and not (before.state == "settled" and engine.wished(service, before)):
+            found = engine.problems(service, before)
+            if found:
+                raise Refusal("\n".join(found))
         if way == "rollback":
             service = self._aimed(service, run, before)
         if self._task.check_mode:
@@ -96,8 +97,6 @@ class ActionModule(ActionBase):
     # The run itself.
 
     def _course(self, engine: Engine, service: Service, run: Run, variables: dict[str, Any], tell: Tell, lock: Lock | None = None) -> Course:
-        where = (str(variables["inventory_hostname"]), self._loader.get_basedir())
-        hooks = _frame.Hooks(_calling.calls(self, variables), service, run.hooks, *where, tell, self._display.warning)
         lives = _task.controller_lives()
 
         def keep(seconds: float) -> None:
@@ -105,6 +104,8 @@ class ActionModule(ActionBase):
             if lock is not None:
                 lock.keep(seconds)
 
+        where = (str(variables["inventory_hostname"]), self._loader.get_basedir())
+        hooks = _frame.Hooks(_calling.calls(self, variables), keep, service, run.hooks, *where, tell, self._display.warning)
         return Course(engine, service, tell, keep, hooks, by=_lock.who(_owner.of(variables)))
 
     def _released(self, engine: Engine, service: Service, run: Run, way: str, before: Seen, variables: dict[str, Any]) -> dict[str, Any]:

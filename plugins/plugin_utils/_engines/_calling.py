@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Re
 from .. import _hostvars, _render, _variables
 from .._plain import plain
 from .._runner import Lost
-from . import _mapping, _resolve
+from . import _kubernetes_reads, _mapping, _resolve
 from ._engine import Call, Engine
 from ._service import Service
 
@@ -72,8 +73,12 @@ def _variables_of(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str,
 def calls(action: ActionBase, task_vars: Mapping[str, Any], collection: str = "") -> Call:
     """Runs a module on the task's host; see :data:`_engine.Call`."""
 
+    read = _kubernetes_reads.here(action) if collection == _COLLECTIONS[_mapping.KUBERNETES] else None
+
     def call(name: str, arguments: Mapping[str, Any], check_mode: bool | None = None, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-        task = action._task
+        task, began = action._task, time.monotonic()
+        if read is not None and name == _kubernetes_reads.MODULE:
+            return read(arguments)
         kept = (task.check_mode, task.environment)
         task.check_mode = task.check_mode if check_mode is None else check_mode
         if environment:
@@ -93,6 +98,7 @@ def calls(action: ActionBase, task_vars: Mapping[str, Any], collection: str = ""
             task.check_mode, task.environment = kept
             with contextlib.suppress(AnsibleError):
                 action.cleanup(force=True)
+            action._display.vv(f"{task_vars['inventory_hostname']}: called {name}, {time.monotonic() - began:.2f} s")
         if result.get("unreachable"):
             raise Lost(plain(f"{task_vars['inventory_hostname']} does not answer: {result.get('msg', 'unreachable')}"))
         return result

@@ -25,8 +25,7 @@ from ._service import Service
 _LOOK = 1.0  # seconds between two looks
 _RELAXED = 3.0  # and between two of a rollout that has gone on for a while
 _WHILE = 30.0  # seconds
-_HOOKS = 3600.0  # seconds that the lock is kept for what the user runs
-_MINUTES = 600.0  # and for what takes moments
+_MOMENTS = 60.0  # seconds that the lock is kept for what takes a moment
 
 
 @dataclass
@@ -52,8 +51,8 @@ class Ended:
 class Course:
     """One release of a service on an engine.
 
-    ``keep`` keeps the run's lock for some seconds, and raises where it is lost. ``hook`` runs the user's commands of a
-    moment, and says why one failed. ``by`` is who releases, for the history.
+    ``keep`` keeps the run's lock for some seconds, and raises where it is lost. ``hook`` keeps it as well, runs the user's
+    commands of a moment, and says why one failed. ``by`` is who releases, for the history.
     """
 
     engine: Engine
@@ -92,11 +91,10 @@ class Course:
     def _prepare(self, ended: Ended, idle: bool) -> None:
         """What comes before the first replica is touched."""
         if not idle:
-            self.keep(_HOOKS)
             self._hooks("before_release", ended)
             if ended.failure:
                 return
-        self.keep(_MINUTES)
+        self.keep(_MOMENTS)
         if not self.service.rollback:
             ended.add(self._step("files", self._bring, ended))
         for number, hook in enumerate(self.service.migrate):

@@ -160,6 +160,7 @@ class Hooks:
     """The user's commands, on the play's host or on the controller; each is told what hooks on hosts are told."""
 
     call: Call
+    keep: Callable[[float], None]
     service: Service
     hooks: tuple[Hook, ...]
     host: str
@@ -170,6 +171,7 @@ class Hooks:
     def __call__(self, moment: str, previous: str) -> str:
         """Run those of a moment, one after the other. Why the first that must not fail did, '' if none did."""
         for hook in (hook for hook in self.hooks if hook.at == moment):
+            self.keep(hook.timeout)
             began = time.time()
             told = {
                 "BLUEGREEN_HOOK": moment,

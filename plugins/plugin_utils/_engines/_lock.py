@@ -29,6 +29,7 @@ class Lock:
         self._engine = engine
         self._service = service
         self._mine = {**owner, "reason": reason, "token": secrets.token_hex(8)}
+        self._until = 0.0
         self.held = False
 
     def take(self, patience: float, seconds: float, say: Callable[[str], Any]) -> None:
@@ -37,8 +38,7 @@ class Lock:
         while True:
             grip = self._engine.grip()
             free = self._is_free(grip, say)
-            if free and self._engine.take(grip, self._until(seconds)):
-                self.held = True
+            if free and self._written(grip, seconds):
                 return
             left = deadline - time.monotonic()
             if left <= 0 and not free:
@@ -52,9 +52,10 @@ class Lock:
             time.sleep(max(0.1, min(_ASK, left)))
 
     def keep(self, seconds: float) -> None:
-        """For so long from now. :class:`Abandoned` if it was broken, or lasted too short."""
+        """For so long from now, or for as long as it lasts anyway. :class:`Abandoned` if it was broken, or has ended."""
         grip = self._engine.grip()
-        if grip.holder.get("token") != self._mine["token"] or not self._engine.take(grip, self._until(seconds)):
+        mine = grip.holder.get("token") == self._mine["token"]
+        if not mine or not (time.time() + seconds <= self._until or self._written(grip, seconds)):
             self.held = False
             raise Abandoned(f"the lock of {self._service} is not this run's any more ({words(grip)}): nothing more is changed.")
 
@@ -66,8 +67,13 @@ class Lock:
             if grip.holder.get("token") == self._mine["token"]:
                 self._engine.take(grip, {})
 
-    def _until(self, seconds: float) -> dict[str, Any]:
-        return {**self._mine, "until": round(time.time() + seconds + _SPARE)}
+    def _written(self, grip: Grip, seconds: float) -> bool:
+        """Whether it is ours now; not if somebody else was quicker."""
+        until = round(time.time() + seconds + _SPARE)
+        if not self._engine.take(grip, {**self._mine, "until": until}):
+            return False
+        self._until, self.held = until, True
+        return True
 
     def _is_free(self, grip: Grip, say: Callable[[str], Any]) -> bool:
         holder = grip.holder
