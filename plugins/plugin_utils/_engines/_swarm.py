@@ -45,6 +45,7 @@ class Swarm:
         self._history = History(self._docker, name, clock)
         self._clock, self._sleep = clock, sleep
         self._nodes: dict[str, str] = {}
+        self._over = ""  # when the update began that was over before this run asked for anything
 
     def problems(self, service: Service, seen: Seen) -> list[str]:
         return checks.problems(self._docker, service, seen)
@@ -53,7 +54,7 @@ class Swarm:
         found, tasks = self._docker.look(self._name)
         if not {node for task in tasks if (node := look.node_of(task))} <= set(self._nodes):
             self._nodes = {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in self._docker.nodes()}
-        return look.seen(self._name, found, tasks, self._nodes, self._history.past())
+        return look.seen(self._name, found, tasks, self._nodes, self._history.past(), self._over)
 
     def wished(self, service: Service, seen: Seen) -> bool:
         """One that is paused is not: it is to be asked for again."""
@@ -94,10 +95,13 @@ class Swarm:
 
     def apply(self, service: Service) -> Done:
         args = plan.whole(service)
-        seen = self.look()
-        if seen.mark == args["labels"][names.MARK] and seen.state == "paused":
+        found, _tasks = self._docker.look(self._name)
+        labels = (found or {}).get("Spec", {}).get("Labels") or {}
+        if labels.get(names.MARK) != args["labels"][names.MARK]:
+            self._history.write(args, [plan.worker(service, worker) for worker in service.workers])
+        elif look.is_paused(found):
             return self._resumed()
-        self._history.write(args, [plan.worker(service, worker) for worker in service.workers])
+        self._over = look.began(found)
         return self._asked_for(args)
 
     def undo(self, service: Service, to: Seen) -> Done:
@@ -116,6 +120,7 @@ class Swarm:
         if not record:
             kept = ", ".join(past.release for past in self._history.past()) or "none"
             raise Refused(f"Release {release} of {self._name} is not on record in the Swarm, so there is no going back to it. On record: {kept}")
+        self._over = look.began(self._docker.look(self._name)[0])
         return self._asked_for(record["service"])
 
     def companions(self, service: Service) -> Done:

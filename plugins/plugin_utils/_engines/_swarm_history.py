@@ -89,7 +89,7 @@ class History:
             stays = labels[names.RELEASE] in releases[: max(keep, 1)] or labels.get(names.MARK) in in_use
             (kept if stays else gone).append(record)
         services = [thing for thing in self.things() if thing["kind"] == "service"]
-        needed = set(_mounted([*(self._read(record) for record in kept), *self._docker.inspect("service", *(thing["ID"] for thing in services))]))
+        needed = set(_mounted([*self._read_all(kept), *self._docker.inspect("service", *(thing["ID"] for thing in services))]))
         removed = self._remove("config", [record["ID"] for record in gone])
         for kind in ("config", "secret"):
             ids = [
@@ -155,8 +155,10 @@ class History:
         return [f"{kind} {found.get(one, one)} removed" for one in ids if one not in left]
 
     def _read(self, record: Thing) -> dict[str, Any] | None:
-        found = self._docker.inspect("config", record["ID"])
-        return dict(_data(found[0])) if found else None
+        return next(iter(self._read_all([record])), None)
+
+    def _read_all(self, records: list[Thing]) -> list[dict[str, Any]]:
+        return [dict(_data(found)) for found in self._docker.inspect("config", *(record["ID"] for record in records))]
 
 
 def _data(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -30,11 +30,12 @@ _ENDED = (*_FAILED, "complete")
 _FAILED_SHOWN = 10
 
 
-def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = ()) -> Seen:
+def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = (), over: str = "") -> Seen:
     """The service as it is.
 
     Its replicas are the tasks that Swarm wishes to run, and after them those that have failed since the latest update
-    began: Swarm keeps some of each slot. A task that only ends what it serves is none any more.
+    began: Swarm keeps some of each slot. A task that only ends what it serves is none any more. An update that began at
+    ``over`` is history, even if it was taken back: Swarm tells of it until the next one.
     """
     if found is None:
         return Seen(past=past)
@@ -50,8 +51,11 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
     wanted = int(((spec.get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(wished)))
     current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
     steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)
+    state = _STATES.get(update.get("State") or "")
+    if state is None or (state == "rolled_back" and began(found) == over):
+        state = "settled" if steady else "rolling"
     return Seen(
-        state=_STATES.get(update.get("State") or "", "settled" if steady else "rolling"),
+        state=state,
         release=labels.get(names.RELEASE, ""),
         was=((found.get("PreviousSpec") or {}).get("Labels") or {}).get(names.RELEASE, ""),
         mark=labels.get(names.MARK, ""),
@@ -61,6 +65,15 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
         replicas=replicas,
         past=past,
     )
+
+
+def began(found: Found | None) -> str:
+    """When the latest update of a service began, which tells one from another; '' for none."""
+    return str(((found or {}).get("UpdateStatus") or {}).get("StartedAt") or "")
+
+
+def is_paused(found: Found | None) -> bool:
+    return _STATES.get(((found or {}).get("UpdateStatus") or {}).get("State") or "") == "paused"
 
 
 def past(records: Iterable[Record]) -> tuple[Past, ...]:
