@@ -109,7 +109,7 @@ class Course:
         if ended.failure:
             return
         began = time.time()
-        verdict, ended.after, looks = self._wait(ended.before, began)
+        verdict, ended.after, looks = self._wait(ended.before, began, done.changed)
         if verdict.what == DONE:
             outcome = "ok" if ended.changed else "unchanged"
             self.tell(Event("update", self.service.name, outcome, began, time.time() - began, verdict.text))
@@ -126,15 +126,17 @@ class Course:
             self._hooks("on_rollback", ended)
 
     def _finish(self, ended: Ended, idle: bool) -> None:
-        """What comes when all replicas serve."""
+        """What comes when all replicas serve. That it went well is noted last: until then, a run that goes on where this one ended does all of it."""
+        noted = self._is_noted("good", ended.after)
         self.keep(self.service.patience)
-        self._note("good", ended, ended.after)
         ended.add(self._step("workers", self._companions, ended))
         if ended.failure:
             return
         ended.add(self._step("prune", lambda: self.engine.prune(self.service), ended))
-        if not (idle and not ended.changed):
+        if not idle or ended.changed or not noted or ended.before.state == "rolling":
             self._hooks("on_rollback" if self.service.rollback else "after_release", ended)
+        if not ended.failure and not noted:
+            self._note("good", ended)
 
     def _bring(self) -> Done:
         return Done() if self.service.rollback else self.engine.files(self.service)
@@ -164,13 +166,13 @@ class Course:
             self.tell(Event("undo", self.service.name, "waiting", began, waited, judge(former, seen, seen, waited).text))
             self.sleep(_LOOK)
 
-    def _wait(self, before: Seen, began: float) -> tuple[Verdict, Seen, list[Seen]]:
+    def _wait(self, before: Seen, began: float, asked: bool) -> tuple[Verdict, Seen, list[Seen]]:
         """Until it is decided. The looks that had a problem come with it: an engine that goes back takes its evidence away."""
         looks: list[Seen] = []
         while True:
             seen = self.engine.look()
             waited = time.time() - began
-            verdict = judge(self.service, seen, before, waited)
+            verdict = judge(self.service, seen, before, waited, asked)
             if culprit(self.service.release, seen):
                 looks = [*looks[-1:], seen]
             if verdict.what != WAITING:
@@ -221,10 +223,11 @@ class Course:
         except Refused as error:  # it may be gone already
             return f"{replica.problem or replica.state} (more is not known: {error})", ()
 
-    def _note(self, outcome: str, ended: Ended, seen: Seen | None = None) -> None:
-        """In the engine's own history, once."""
-        if seen is not None and any(past.release == self.service.release and past.outcome == outcome for past in seen.past):
-            return
+    def _is_noted(self, outcome: str, seen: Seen) -> bool:
+        return any(past.release == self.service.release and past.outcome == outcome for past in seen.past)
+
+    def _note(self, outcome: str, ended: Ended) -> None:
+        """In the engine's own history."""
         try:
             self.engine.mark(self.service, outcome, self.by)
         except Refused as error:

@@ -22,12 +22,15 @@ class Verdict:
     ours: bool = True
 
 
-def judge(service: Service, seen: Seen, since: Seen, waited: float) -> Verdict:
-    """How the rollout of ``service`` goes. ``since`` is how it was seen before, ``waited`` the seconds since it was asked for."""
+def judge(service: Service, seen: Seen, since: Seen, waited: float, asked: bool = True) -> Verdict:
+    """How the rollout of ``service`` goes. ``since`` is how it was seen before, ``waited`` the seconds since it was asked for.
+
+    ``asked``: whether the engine was asked for anything new. If not, it may stand where it once went back to, and that is what is wished.
+    """
     if seen.state in ("absent", "foreign"):
         return Verdict(FAILED, f"the service is {'gone' if seen.state == 'absent' else 'not ours any more'}: somebody has removed it", False)
     text = progress(service, seen)
-    if seen.state == "rolled_back":
+    if seen.state == "rolled_back" and (asked or seen.release != service.release):
         return Verdict(FAILED, f"the engine has gone back to release {seen.release}: {seen.message or 'it says no more'}", False)
     if seen.state == "rolling_back":
         return Verdict(WAITING, f"the engine goes back: {seen.message or text}", False)
@@ -40,7 +43,7 @@ def judge(service: Service, seen: Seen, since: Seen, waited: float) -> Verdict:
         return Verdict(FAILED, f"the engine has paused the update: {seen.message or 'it says no more'}")
     if seen.state == "stuck":
         return Verdict(FAILED, f"the engine cannot go on: {seen.message or 'it says no more'}")
-    if seen.state == "settled" and seen.healthy(service.release) >= max(seen.wanted, 1):
+    if seen.state in ("settled", "rolled_back") and seen.healthy(service.release) >= max(seen.wanted, 1):
         return Verdict(DONE, text)
     if waited > service.patience:
         return Verdict(FAILED, f"it is not done after {waited:.0f} s: {text}")
