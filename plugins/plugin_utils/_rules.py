@@ -83,8 +83,8 @@ def _check_numbers(values: Mapping[str, Any], problems: Problems) -> None:
     )
 
 
-def share(value: Any, count: int, name: str, problems: Problems) -> int:
-    """A number, or a percentage of ``count``, rounded up."""
+def share(value: Any, count: int, name: str, problems: Problems, down: bool = False) -> int:
+    """A number, or a percentage of ``count``, rounded up; ``down`` rounds it down."""
     text = str(value).strip()
     number = text[:-1].strip() if text.endswith("%") else text
     usable = not isinstance(value, bool) and re.match(r"[0-9]{1,9}\Z" if number == text else r"[0-9]{1,3}(\.[0-9]+)?\Z", number)
@@ -92,7 +92,7 @@ def share(value: Any, count: int, name: str, problems: Problems) -> int:
         usable and (number == text or float(number) <= 100), f"{name} is {show(value)}; a number, or a percentage such as 50%, is expected."
     ):
         return 0
-    return int(number) if number == text else math.ceil(float(number) * count / 100)
+    return int(number) if number == text else (math.floor if down else math.ceil)(float(number) * count / 100)
 
 
 def check_headers(name: str, headers: Mapping[Any, Any], problems: Problems) -> None:

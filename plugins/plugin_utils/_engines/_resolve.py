@@ -68,7 +68,7 @@ def resolve(values: Mapping[str, Any], given: Collection[str]) -> tuple[Service,
     replicas = values["replicas"]
     problems.unless(replicas >= 1, f"bluegreen_replicas is {replicas}; 1 or more is expected.")
     need = _rules.share(values["min_serving"], max(replicas, 1), "bluegreen_min_serving", problems)
-    problems.unless(need <= replicas, f"bluegreen_min_serving is {need}, and bluegreen_replicas {replicas}: make one larger or the other smaller.")
+    problems.unless(need <= max(replicas, 1), f"bluegreen_min_serving is {need}, and bluegreen_replicas {replicas}: make one larger or the other smaller.")
     problems.unless(values["strategy"] == "rolling", _strategy(values["strategy"], engine))
     problems.unless(values["on_failure"] != "host", "bluegreen_on_failure is host, and an engine's replicas have no host of theirs; stop or fleet is expected.")
     hooks = _hook_rules.read(values, problems)
@@ -214,7 +214,7 @@ def _batch(values: Mapping[str, Any], problems: Problems) -> int:
         len(items) == 1, f"bluegreen_serial is {show(values['serial'])}; an engine's batches are all alike: one number or percentage is expected."
     ):
         return 1
-    return max(_rules.share(items[0], max(values["replicas"], 1), "bluegreen_serial", problems), 1)
+    return max(_rules.share(items[0], max(values["replicas"], 1), "bluegreen_serial", problems, down=True), 1)
 
 
 def _options(given: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
