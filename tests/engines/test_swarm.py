@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._course import Course, Ended
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._seen import Seen
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._service import File, Resources, Service, Worker
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._service import File, Service
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._swarm import Swarm
 
 from tests.conftest import Counts
@@ -21,6 +20,11 @@ from tools.engines import images, swarm
 from tools.probe import Kind, Probe
 
 _NGINX = {"image": images.nginx().name, "replicas": 1, "extra": "", "publish": [{"published": 8080, "port": "http", "mode": "host"}]}
+
+
+def _relaxed(seconds: float) -> None:
+    """Every look costs a process: half as many will do here."""
+    time.sleep(2 * seconds)
 
 
 @dataclass
@@ -48,12 +52,12 @@ class Bed:
 
     def driver(self, **how: bool) -> Swarm:
         """A run's own: what an earlier one has seen is not known to it."""
-        return Swarm(Modules(**how), "shop", self.options)
+        return Swarm(Modules(**how), "shop", self.options, sleep=_relaxed)
 
     def run(self, service: Service) -> Ended:
         driver = self.driver()
         assert driver.problems(service, driver.look()) == []
-        return Course(driver, service, self.told.append, lambda _seconds: None, lambda _moment, _release: "", "somebody").run(driver.look())
+        return Course(driver, service, self.told.append, lambda _seconds: None, lambda _moment, _release: "", "somebody", _relaxed).run(driver.look())
 
     def docker(self, *words: str) -> str:
         return self.swarm.docker(*words).stdout.strip()

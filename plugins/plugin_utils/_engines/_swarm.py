@@ -45,7 +45,7 @@ class Swarm:
         self._history = History(self._docker, name, clock)
         self._clock, self._sleep = clock, sleep
         self._nodes: dict[str, str] = {}
-        self._over = ""  # when the update began that was over before this run asked for anything
+        self._over: str | None = None  # when the update began that was there before this run asked for anything; None until it asks
 
     def problems(self, service: Service, seen: Seen) -> list[str]:
         return checks.problems(self._docker, service, seen)

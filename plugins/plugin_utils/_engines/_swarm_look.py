@@ -30,12 +30,13 @@ _ENDED = (*_FAILED, "complete")
 _FAILED_SHOWN = 10
 
 
-def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = (), over: str = "") -> Seen:
+def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mapping[str, str], past: tuple[Past, ...] = (), over: str | None = None) -> Seen:
     """The service as it is.
 
     Its replicas are the tasks that Swarm wishes to run, and after them those that have failed since the latest update
-    began: Swarm keeps some of each slot. A task that only ends what it serves is none any more. An update that began at
-    ``over`` is history, even if it was taken back: Swarm tells of it until the next one.
+    began: Swarm keeps some of each slot. A task that only ends what it serves is none any more. Swarm tells of an
+    update that it took back until the next one; it is history if it began at ``over``, before this run asked for anything,
+    or, for one that only looks (None), once a run has noted how it ended.
     """
     if found is None:
         return Seen(past=past)
@@ -52,7 +53,8 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
     current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
     steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)
     state = _STATES.get(update.get("State") or "")
-    if state is None or (state == "rolled_back" and began(found) == over):
+    known = began(found) == over if over is not None else bool(past and past[0].outcome == "failed" and past[0].release != labels.get(names.RELEASE))
+    if state is None or (state == "rolled_back" and known):
         state = "settled" if steady else "rolling"
     return Seen(
         state=state,
