@@ -4,20 +4,30 @@
 set -eu
 work=$1 result=$2 version=1.20.2
 began=$(date +%s)
+export TMPDIR="$work" # of apt and of Go
 
 say() { echo "kubernetes: $(($(date +%s) - began)) s: $*"; }
 
 say "getting the source"
 # Where this machine's apt has the distribution from, but its sources; in lists of our own, so that the system's stay as they are.
 mkdir -p "$work/apt/parts" "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
+# shellcheck source=/dev/null
 . /etc/os-release
+# shellcheck disable=SC2016 # apt-get's own names
 apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' | sort -u | while read -r uri suite component; do
     case $suite in "$VERSION_CODENAME" | "$VERSION_CODENAME"-*) echo "deb-src $uri $suite $component" ;; esac
 done >"$work/apt/parts/source.list"
-own="-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$work/apt/parts -o Dir::State::lists=$work/apt/lists -o Dir::Cache=$work/apt/cache -o APT::Sandbox::User=root"
+cat >"$work/apt.conf" <<END
+Dir::Etc { sourcelist "/dev/null"; sourceparts "$work/apt/parts"; };
+Dir::State::lists "$work/apt/lists";
+Dir::Cache "$work/apt/cache";
+APT::Sandbox::User "root";
+END
 cd "$work"
-# shellcheck disable=SC2086 # a list of words
-{ apt-get -q $own update && apt-get -q $own source --download-only kubernetes; } >"$work/apt.log" 2>&1 || { tail -n 5 "$work/apt.log" >&2; exit 1; }
+{ APT_CONFIG="$work/apt.conf" apt-get -q update && APT_CONFIG="$work/apt.conf" apt-get -q source --download-only kubernetes; } >"$work/apt.log" 2>&1 || {
+    tail -n 5 "$work/apt.log" >&2
+    exit 1
+}
 source=$(ls kubernetes_*"$version.orig.tar.gz" 2>/dev/null) || { echo "the distribution's Kubernetes is not $version, but $(ls kubernetes_*.dsc)" >&2; exit 1; }
 
 say "unpacking $source"
@@ -26,7 +36,7 @@ tar xzf "$source" -C go/src/k8s.io
 mv "go/src/k8s.io/kubernetes-$version" go/src/k8s.io/kubernetes # GOPATH mode: as modules, Go 1.19 wants to change go.mod
 cd go/src/k8s.io/kubernetes
 unset GOROOT GOFLAGS
-export PATH=/usr/lib/go-1.19/bin:$PATH CGO_ENABLED=0 GO111MODULE=off GOPATH="$work/go" GOCACHE="$work/gocache" GOTMPDIR="$work" GOPROXY=off
+export PATH="/usr/lib/go-1.19/bin:$PATH" CGO_ENABLED=0 GO111MODULE=off GOPATH="$work/go" GOCACHE="$work/gocache" GOPROXY=off
 
 say "generating the one file that the package leaves out"
 go build -o "$work/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
