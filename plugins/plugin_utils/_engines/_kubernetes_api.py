@@ -117,8 +117,10 @@ def _diff(manifest: Manifest, answer: Mapping[str, Any]) -> list[dict[str, str]]
     """Before and after. Of what is named by its content the name says enough, and a Secret's content is nobody's to read."""
     if "data" in manifest or "binaryData" in manifest:
         return []
-    found = answer.get("diff") or {}
-    before, after = found.get("before"), found.get("after") or (manifest if answer.get("method") != "update" else None)
+    if not (found := answer.get("diff") or {}) and answer.get("method") != "create":
+        return []
+    before, after = found.get("before"), found.get("after")
+    after = after if before else manifest  # of a new one, what was asked for; not what the API server has added
     header = _shown(manifest)
     return [{"before_header": header, "after_header": header, "before": _yaml(before), "after": _yaml(after)}]
 

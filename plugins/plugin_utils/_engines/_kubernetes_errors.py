@@ -56,8 +56,8 @@ def _unreachable(said: str, text: str) -> str:
         ("Name or service not known", f"there is no host of that name: {where}; see the kubeconfig's server."),
         ("timed out", f"{where} does not answer; see the network between this host and the cluster."),
         ("No route to host", f"there is no way to {where}; see the network between this host and the cluster."),
-        ("Invalid kube-config", "there is no kubeconfig that can be used; set bluegreen_kubernetes: kubeconfig, or K8S_AUTH_KUBECONFIG or ~/.kube/config."),
         ("Expected object with name", f"{_after(said, 'Invalid kube-config file. ')}; set bluegreen_kubernetes: context to one that the kubeconfig has."),
+        ("Invalid kube-config", "there is no kubeconfig that can be used; set bluegreen_kubernetes: kubeconfig, or K8S_AUTH_KUBECONFIG or ~/.kube/config."),
         ("Failed to import the required Python library (kubernetes)", "its Python has no library kubernetes; install it there: pip install kubernetes."),
     ):
         if sign in text:

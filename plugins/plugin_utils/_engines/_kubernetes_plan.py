@@ -69,9 +69,9 @@ def _scaled(thing: Manifest, replicas: int) -> Manifest:
 
 def plan(service: Service, offer: Offer) -> Plan:
     """What the service is on a cluster that offers this."""
-    main = [_deployment(service, offer), _service(service)]
-    if service.options.get("disruption_budget", True):
-        main.append(_budget(service, offer))
+    budget = [_budget(service, offer)] if service.options.get("disruption_budget", True) else []
+    # The Deployment last: if the API server does not take one of the others, nothing has begun to roll.
+    main = [_service(service), *budget, _deployment(service, offer)]
     companions = [*(_worker(service, worker) for worker in service.workers), *(_cron(service, cron, offer) for cron in service.crons)]
     return Plan(service.name, service.release, tuple(main), tuple(companions))
 
@@ -164,7 +164,7 @@ def migration(service: Service, number: int) -> Manifest:
     command = ("sh", "-c", hook.command[0]) if len(hook.command) == 1 else hook.command
     spec = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": ceil(hook.timeout),
+        "activeDeadlineSeconds": ceil(hook.timeout) + 60,  # for a run that is not there any more: the pod's log goes with it
         "template": pod.plain(service, "migrate", command, service.stop_timeout, "Never"),
     }
     return {**_head(service, "batch/v1", "Job", job_name(service, number), "migrate"), "spec": spec}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from time import monotonic
@@ -19,6 +20,8 @@ from ._seen import Replica
 from ._service import Service
 
 _LINES = 20
+_ASIDE = re.compile(r"^Error: \w+$|ClusterDNS")
+"""Warnings that only repeat a state's name, or that every pod of a cluster without a name server has."""
 
 
 def migrate(api: Api, service: Service, number: int, say: Callable[[str], None], sleep: Callable[[float], None]) -> Done:
@@ -104,5 +107,5 @@ def why(api: Api, replica: Replica) -> str:
     """What the pod's status says, and the last warnings about it, each once."""
     events = api.find("Event", fields=[f"involvedObject.name={replica.name}", "type=Warning"])
     events.sort(key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
-    said = dict.fromkeys(f"{one.get('reason', '')}: {str(one.get('message', '')).strip()}" for one in events)
+    said = dict.fromkeys(f"{one.get('reason', '')}: {str(one.get('message', '')).strip()}" for one in events if not _ASIDE.search(str(one.get("message", ""))))
     return "; ".join([*([replica.problem] if replica.problem else []), *[one for one in list(said)[-3:] if one != replica.problem]])
