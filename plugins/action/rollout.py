@@ -91,7 +91,10 @@ class ActionModule(ActionBase):
         past, why = _judge.way_back(before, run.rollback_to)
         if past is None:
             raise Refusal(why)
-        self._display.display(f"{service.name} goes back from release {before.release} to {past.release}: {why}")
+        if past.release == before.release:
+            self._display.display(f"{service.name} runs release {past.release} already ({why})")
+        else:
+            self._display.display(f"{service.name} goes back from release {before.release} to {past.release}: {why}")
         return _frame.aimed(service, past.release, past.image)
 
     # The run itself.

@@ -19,7 +19,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Ev
 from .._runner import Tell
 from ._engine import Done, Engine, Refused
 from ._judge import DONE, WAITING, Verdict, culprit, is_back, judge
-from ._seen import Replica, Seen
+from ._seen import FAILED, GOOD, LEFT, RETURNED, Replica, Seen
 from ._service import Service
 
 _LOOK = 1.0  # seconds between two looks
@@ -90,7 +90,7 @@ class Course:
 
     def _prepare(self, ended: Ended, idle: bool) -> None:
         """What comes before the first replica is touched."""
-        if not idle:
+        if not idle and not self.service.rollback:
             self._hooks("before_release", ended)
             if ended.failure:
                 return
@@ -121,13 +121,14 @@ class Course:
         if verdict.ours and self.service.on_failure == "rollback" and ended.before.state not in ("absent", "foreign"):
             self._undo(ended)
         ended.back = is_back(ended.before, ended.after)
-        self._note("failed", ended)
+        self._note(FAILED, ended)
         if ended.back:
             self._hooks("on_rollback", ended)
 
     def _finish(self, ended: Ended, idle: bool) -> None:
         """What comes when all replicas serve. That it went well is noted last: until then, a run that goes on where this one ended does all of it."""
-        noted = self._is_noted("good", ended.after)
+        outcome = RETURNED if self.service.rollback else GOOD
+        noted = _is_noted(self.service.release, outcome, ended.after)
         self.keep(self.service.patience)
         ended.add(self._step("workers", self._companions, ended))
         if ended.failure:
@@ -136,7 +137,9 @@ class Course:
         if not idle or ended.changed or not noted or ended.before.state == "rolling":
             self._hooks("on_rollback" if self.service.rollback else "after_release", ended)
         if not ended.failure and not noted:
-            self._note("good", ended)
+            self._note(outcome, ended)
+            if self.service.rollback and ended.before.release != self.service.release:
+                self._note(LEFT, ended, ended.before.release)
 
     def _bring(self) -> Done:
         return Done() if self.service.rollback else self.engine.files(self.service)
@@ -209,13 +212,19 @@ class Course:
 
     def _failure(self, verdict: Verdict, looks: list[Seen]) -> Failure:
         """With all that the engine knows of one replica that did not come."""
-        expected = f"{self.service.replicas} healthy replicas of release {self.service.release} within {self.service.patience:.0f} s"
+        expected = f"{self.service.replicas} healthy replicas of release {self.service.release}"
         replica = culprit(self.service.release, *looks)
         if replica is None:
             return Failure(self.service.name, "update", expected, verdict.text)
         why, log = self._ask_why(replica)
         node = f" on {replica.node}" if replica.node else ""
-        return Failure(self.service.name, "update", expected, f"{verdict.text}; {replica.name}{node}: {why or replica.problem or replica.state}", log)
+        return Failure(
+            self.service.name,
+            "update",
+            expected,
+            f"{verdict.text.rstrip('.')}; {replica.name}{node}: {(why or replica.problem or replica.state).rstrip('.')}",
+            log,
+        )
 
     def _ask_why(self, replica: Replica) -> tuple[str, tuple[str, ...]]:
         try:
@@ -223,15 +232,15 @@ class Course:
         except Refused as error:  # it may be gone already
             return f"{replica.problem or replica.state} (more is not known: {error})", ()
 
-    def _is_noted(self, outcome: str, seen: Seen) -> bool:
-        return any(past.release == self.service.release and past.outcome == outcome for past in seen.past)
-
-    def _note(self, outcome: str, ended: Ended) -> None:
-        """In the engine's own history."""
+    def _note(self, outcome: str, ended: Ended, release: str = "") -> None:
+        """How a release ended, this one's or another's, in the engine's own history; once."""
+        about = replace(self.service, release=release or self.service.release)
+        if _is_noted(about.release, outcome, ended.after):
+            return
         try:
-            self.engine.mark(self.service, outcome, self.by)
+            self.engine.mark(about, outcome, self.by)
         except Refused as error:
-            ended.warnings.append(f"how release {self.service.release} ended could not be noted: {error}")
+            ended.warnings.append(f"how release {about.release} ended could not be noted: {error}")
 
 
 _EXPECTED = {
@@ -241,3 +250,8 @@ _EXPECTED = {
     "workers": "workers and cron jobs run as wished",
     "prune": "what nobody needs any more is removed",
 }
+
+
+def _is_noted(release: str, outcome: str, seen: Seen) -> bool:
+    """Whether the engine's own history says so already."""
+    return any(past.release == release and past.outcome == outcome for past in seen.past)

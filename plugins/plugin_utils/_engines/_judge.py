@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ._seen import Past, Replica, Seen
+from ._seen import GOOD, RETURNED, Past, Replica, Seen
 from ._service import Service
 
 WAITING, DONE, FAILED = "waiting", "done", "failed"
@@ -62,7 +62,8 @@ def progress(service: Service, seen: Seen) -> str:
     if starting:
         parts.append(f"{starting} starting")
     if old:
-        parts.append(f"{old} still on {', '.join(sorted({replica.release or 'another' for replica in seen.replicas if replica.release != service.release}))}")
+        names = sorted({replica.release or "another" for replica in seen.replicas if replica.healthy and replica.release != service.release})
+        parts.append(f"{old} still on {', '.join(names)}")
     problems = sorted({replica.problem for replica in seen.of(service.release) if replica.problem})
     return ", ".join(parts) + (f"; {problems[0]}" if problems else "")
 
@@ -81,7 +82,7 @@ def culprit(release: str, *looks: Seen) -> Replica | None:
 
 
 def way_back(seen: Seen, wanted: str) -> tuple[Past | None, str]:
-    """The release that a rollback goes to, and why that one; None with the reason why there is none."""
+    """The release that a rollback goes to, and why that one: the one that runs, where a rollback went there last. None with the reason why there is none."""
     others = [past for past in seen.past if past.release != seen.release]
     names = ", ".join(dict.fromkeys(past.release for past in others)) or "none"
     if wanted:
@@ -89,7 +90,10 @@ def way_back(seen: Seen, wanted: str) -> tuple[Past | None, str]:
         if found is None:
             return None, f"bluegreen_rollback_to is {wanted}, which the engine does not know (any more); it knows {names}."
         return found, "bluegreen_rollback_to says so"
-    found = next((past for past in others if past.outcome == "good"), None)
+    here = next((past for past in seen.past if past.release == seen.release), None)
+    if here is not None and here.outcome == RETURNED:
+        return here, "the last rollback went there; bluegreen_rollback_to goes further"
+    found = next((past for past in others if past.outcome in (GOOD, RETURNED)), None)
     if found is None:
         return (
             None,

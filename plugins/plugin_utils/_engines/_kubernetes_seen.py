@@ -121,6 +121,7 @@ def replica(pod: Thing) -> Replica:
         healthy=not ending and _condition(pod, "Ready").get("status") == "True",
         problem="" if ending else problem(pod),
         since=_seconds(metadata.get("creationTimestamp")),
+        leaving=ending,
     )
 
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+GOOD, FAILED, RETURNED, LEFT = "good", "failed", "returned", "left"
+
 
 @dataclass(frozen=True)
 class Replica:
-    """A task of Swarm, a pod of Kubernetes. ``state`` is the engine's own word, ``problem`` its reason for one that does not run."""
+    """A task of Swarm, a pod of Kubernetes. ``state`` is the engine's own word, ``problem`` its reason for one that does not run;
+    one that is ``leaving`` was told to end."""
 
     name: str
     release: str
@@ -19,11 +22,15 @@ class Replica:
     healthy: bool = False
     problem: str = ""
     since: float = 0.0
+    leaving: bool = False
 
 
 @dataclass(frozen=True)
 class Past:
-    """A release that the engine could still go back to. ``outcome`` is good, failed, or '' where a run did not reach its end."""
+    """A release that the engine could still go back to. ``outcome`` is how its last run ended, '' where it did not reach its end.
+
+    ``returned`` is a good one that a rollback went to, ``left`` one that a rollback went away from.
+    """
 
     release: str
     image: str

@@ -57,6 +57,7 @@ def _row(replica: Replica) -> dict[str, Any]:
         "state": replica.state,
         "healthy": replica.healthy,
         "serving": replica.healthy,
+        "leaving": replica.leaving,
         "seen": plain(replica.problem),
         "since": replica.since,
     }
@@ -74,7 +75,14 @@ def _lines(engine: str, found: Mapping[str, Any], seen: Seen) -> list[str]:
     """The picture for a terminal."""
     head = f"{found['service']} on {TITLES[engine]}: release {seen.release or 'none'}, {seen.healthy(seen.release)} of {seen.wanted} replicas healthy"
     rows = [
-        (f"  {row['member']}", row["host"] or "-", row["state"], row["release"] or "-", _clock(row["since"]), "ok" if row["healthy"] else "ILL")
+        (
+            f"  {row['member']}",
+            row["host"] or "-",
+            row["state"],
+            row["release"] or "-",
+            _clock(row["since"]),
+            "ok" if row["healthy"] else "-" if row["leaving"] else "ILL",
+        )
         for row in found["members"]
     ]
     lines = [head, "", *columns([("  REPLICA", "NODE", "STATE", "RELEASE", "SINCE", "HEALTH"), *rows])]
