@@ -37,7 +37,7 @@ def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], 
         release=release,
         was=next((one.release for one in past if one.release != release and one.outcome != "failed"), ""),
         mark=annotation(deployment, PLAN).rpartition("-")[2],
-        image=_image(template),
+        image=_pinned(_image(template), _newest(deployment, replica_sets, pods)),
         message=lost or message,
         wanted=int(deployment["spec"].get("replicas", 1)),
         replicas=replicas,
@@ -47,6 +47,13 @@ def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], 
 
 def _image(template: Thing) -> str:
     return str(template["spec"]["containers"][0].get("image", ""))
+
+
+def _pinned(image: str, pods: Sequence[Thing]) -> str:
+    """With the digest that the registry knows it by, as a node has told it; an image that was never pulled has none."""
+    ids = (str(container.get("imageID", "")) for one in pods for container in _containers(one))
+    found = next((one.partition("@")[2] for one in ids if "@sha256:" in one), "")
+    return image if "@" in image or not found else f"{image}@{found}"
 
 
 def _state(deployment: Thing) -> str:
