@@ -17,7 +17,7 @@ from typing import Any
 from . import _swarm_look as look
 from . import _swarm_names as names
 from ._engine import Done, Grip
-from ._seen import Past
+from ._seen import GOOD, LEFT, RETURNED, Past
 from ._swarm_docker import Docker
 
 Thing = dict[str, Any]
@@ -51,12 +51,8 @@ class History:
 
     def find(self, release: str, mark: str = "") -> dict[str, Any] | None:
         """What a release was, as the modules are told it. Without a mark: as it was when it was last good, else as it was last wished."""
-        found = [record for record in self._records() if record["Labels"][names.RELEASE] == release]
-        if mark:
-            found = [record for record in found if record["Labels"].get(names.MARK) == mark]
-        good = [record for record in found if record["Labels"].get(names.OUTCOME) == "good"]
-        best = (good or found)[:1]
-        return self._read(best[0]) if best else None
+        best = self._best(release, mark)
+        return self._read(best) if best else None
 
     def write(self, args: Mapping[str, Any], workers: list[Mapping[str, Any]]) -> None:
         """A release is wished: on record before it is asked for, so that no interruption loses it."""
@@ -67,7 +63,7 @@ class History:
 
     def mark(self, release: str, outcome: str, by: str) -> None:
         """Note how the release ended, in the place of all former notes of this description of it."""
-        record = next((one for one in self._records() if one["Labels"][names.RELEASE] == release), None)
+        record = self._best(release) if outcome in (RETURNED, LEFT) else next(iter(self._of(release)), None)
         if not record:
             return
         found, labels = self._read(record), record["Labels"]
@@ -127,6 +123,15 @@ class History:
         """The latest first; asked for anew, as others write it."""
         found = self._docker.things(f"{names.SERVICE}={self._service}", "config")
         return look.latest_first(thing for thing in found if thing["Labels"].get(names.PART) == "lock")
+
+    def _of(self, release: str, mark: str = "") -> list[Thing]:
+        """Records of a release, the latest first."""
+        return [one for one in self._records() if one["Labels"][names.RELEASE] == release and mark in ("", one["Labels"].get(names.MARK))]
+
+    def _best(self, release: str, mark: str = "") -> Thing | None:
+        """The latest that ended well, else the latest."""
+        found = self._of(release, mark)
+        return next((one for one in found if one["Labels"].get(names.OUTCOME) in (GOOD, RETURNED, LEFT)), found[0] if found else None)
 
     def _records(self) -> list[Thing]:
         """The latest first."""

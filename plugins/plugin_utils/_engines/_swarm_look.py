@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from . import _swarm_names as names
-from ._seen import Past, Replica, Seen
+from ._seen import FAILED, Past, Replica, Seen
 
 Found = Mapping[str, Any]
 Record = dict[str, Any]
@@ -53,7 +53,7 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
     current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
     steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)
     state = _STATES.get(update.get("State") or "")
-    known = began(found) == over if over is not None else bool(past and past[0].outcome == "failed" and past[0].release != labels.get(names.RELEASE))
+    known = began(found) == over if over is not None else bool(past and past[0].outcome == FAILED and past[0].release != labels.get(names.RELEASE))
     if state is None or (state == "rolled_back" and known):
         state = "settled" if steady else "rolling"
     return Seen(
