@@ -77,7 +77,11 @@ def spec(role: str) -> dict[str, Any]:
         left = _STAGING | {f"{PREFIX}{name}" for name in ("release", "image", "image_dir", "migrate")}
         return {name: option for name, option in spec(ENGINE).items() if name not in left}
     if role == ENGINE:
-        own = {f"{PREFIX}image": {"required": True}, f"{PREFIX}on_failure": {"default": "fleet"}, **{name: {"required": False} for name in _OF_HOSTS}}
+        own: dict[str, dict[str, Any]] = {
+            f"{PREFIX}image": {"required": True},
+            f"{PREFIX}on_failure": {"default": "fleet"},
+            **{name: {"required": False} for name in _OF_HOSTS},
+        }
         return {name: {**option, **own.get(name, {})} for name, option in spec("release").items()}
     text = (_ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
     options: dict[str, Any] = yaml.load(text, _LOADER)["argument_specs"]["main"]["options"]

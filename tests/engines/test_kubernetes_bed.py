@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,10 @@ from tools.probe import Kind, Probe
 pytestmark = pytest.mark.full
 
 PORT = kubernetes.Bed.node_ports.start
+_FIXED = (
+    *("/var/lib/dockershim", "/var/lib/kubelet", "/var/log/pods", "/var/log/containers", "/var/run/dockershim.sock", "/var/run/kubernetes"),
+    *("/usr/libexec/kubernetes", "/etc/kubernetes", "/etc/cni"),
+)
 _HOLDER = """
 from tools.engines import EngineError, images, kubernetes
 try:
@@ -81,6 +87,7 @@ def bed(cluster: kubernetes.Bed) -> Iterator[kubernetes.Bed]:
     """The first release on four Pods, and a port of the nodes for them."""
     cluster.apply(deployment(images.app("1")), SERVICE)
     assert rolled_out(cluster)
+    wait_until(lambda: answers(cluster), 60, "the nodes' port")
     yield cluster
     cluster.kubectl("delete", "deployment,service", "web", "--wait=false")
     cluster.kubectl("delete", "pods", "-l", "app=web", "--force", "--grace-period=0")  # else the kubelet's next collection of containers is awaited: a minute
@@ -95,12 +102,21 @@ def pods(bed: kubernetes.Bed) -> list[dict[str, Any]]:
     return list(bed.get("pods", "-l", "app=web")["items"])
 
 
+def answers(bed: kubernetes.Bed) -> bool:
+    """Whether all nodes' rules are there. Before, kube-proxy has the port open, and takes connections that nobody answers."""
+    with contextlib.suppress(OSError):
+        for address in bed.addresses:
+            urllib.request.urlopen(f"http://{address}:{PORT}/", timeout=1).close()
+        return True
+    return False
+
+
 def served(bed: kubernetes.Bed, path: str = "/") -> tuple[str | None, str]:
     """Which release answers on the first node, and what."""
     connection = http.client.HTTPConnection(bed.address, PORT, timeout=30)
     connection.request("GET", path)
     answer = connection.getresponse()
-    return answer.headers["X-Release"], answer.read().decode()
+    return answer.headers["X-Release"], answer.read().decode().strip()
 
 
 def probe(bed: kubernetes.Bed, path: str = "/", **more: Any) -> Probe:
@@ -153,7 +169,7 @@ def test_a_pod_that_ends_at_once_tells_why_by_its_state_its_log_and_its_events(b
 
 
 def test_an_image_that_no_node_has_is_told_at_once_because_there_is_no_way_to_a_registry(bed: kubernetes.Bed) -> None:
-    bed.apply(deployment(images.Image("nowhere:1", ()), replicas=1))
+    bed.apply(deployment(images.Image("nowhere:1"), replicas=1))
 
     def waits() -> set[str]:
         return {one["state"].get("waiting", {}).get("reason", "") for pod in pods(bed) for one in pod["status"].get("containerStatuses", ())}
@@ -162,11 +178,33 @@ def test_an_image_that_no_node_has_is_told_at_once_because_there_is_no_way_to_a_
     assert served(bed)[0] == "1"
 
 
-def test_a_command_in_a_pod_and_a_service_by_its_address(bed: kubernetes.Bed) -> None:
-    address = bed.get("service", "web")["spec"]["clusterIP"]
-    for pod in pods(bed):  # its answer may come from a Pod beside it, or from the other node's
-        asked = bed.kubectl("exec", pod["metadata"]["name"], "--", "curl", "-fsS", "-m", "10", f"http://{address}/health")
+def test_pods_reach_a_service_by_its_address_and_each_other_on_both_nodes(bed: kubernetes.Bed) -> None:
+    service, all_pods = bed.get("service", "web")["spec"]["clusterIP"], pods(bed)
+    addresses = [f"{pod['status']['podIP']}:{images.PORT}" for pod in all_pods] + [service] * 8  # a Pod beside it answers, or one of the other node
+    for pod in (next(pod for pod in all_pods if pod["spec"]["nodeName"] == name) for name in ("node1", "node2")):
+        asked = bed.kubectl("exec", pod["metadata"]["name"], "--", "curl", "-fsS", "-m", "10", *(f"http://{address}/" for address in addresses), check=False)
         assert asked.returncode == 0, asked.stderr
+
+
+def test_a_secret_is_a_file_in_the_pods_of_both_nodes(bed: kubernetes.Bed) -> None:
+    """The kubelet mounts it: what it mounts is seen by its node's dockerd."""
+    bed.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop"}, "stringData": {"colour": "blue"}})
+    wished = deployment(images.app("2"))
+    pod = wished["spec"]["template"]["spec"]
+    pod["volumes"] = [{"name": "shop", "secret": {"secretName": "shop"}}]
+    pod["containers"][0]["volumeMounts"] = [{"name": "shop", "mountPath": "/etc/shop"}]
+    bed.apply(wished)
+    assert rolled_out(bed)
+    assert wait_until(lambda: {served(bed, "/file?path=/etc/shop/colour") for _ in range(20)} == {("2", "blue")}, 30, "the old Pods' end")
+
+
+def test_nothing_of_the_user_is_used_or_changed(cluster: kubernetes.Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    assert len(cluster.get("nodes")["items"]) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_user_may_do_what_he_is_told_and_nothing_else(cluster: kubernetes.Bed) -> None:
@@ -202,20 +240,20 @@ def hold() -> tuple[subprocess.Popen[str], Path]:
     return holder, folder
 
 
+def outside() -> tuple[list[str], int]:
+    """What Kubernetes writes in fixed places of a machine, and its rules."""
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout.count("KUBE")
+    return [path for path in _FIXED if os.path.exists(path)], rules
+
+
 def test_nothing_is_left_when_whoever_holds_the_cluster_is_killed() -> None:
-    before = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout.count("KUBE")
-    fixed = [
-        path for path in ("/var/lib/dockershim", "/var/log/pods", "/var/log/containers", "/var/lib/kubelet", "/var/run/dockershim.sock") if os.path.exists(path)
-    ]
+    before = outside()
     holder, folder = hold()
     with holder:
         assert left(folder)
         holder.kill()
     wait_until(lambda: not left(folder), 60, "the end of the cluster")
-    assert [
-        path for path in ("/var/lib/dockershim", "/var/log/pods", "/var/log/containers", "/var/lib/kubelet", "/var/run/dockershim.sock") if os.path.exists(path)
-    ] == fixed
-    assert subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout.count("KUBE") == before
+    assert outside() == before
 
 
 def test_the_next_run_takes_away_what_a_killed_keeper_left() -> None:

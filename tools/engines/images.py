@@ -43,13 +43,29 @@ BROKEN = ("", "500", "exit", "hang", "nohealth")
 
 @dataclass(frozen=True)
 class Image:
-    """An image. Load ``tars`` in this order; ``tar`` is the last, which has its own layer and needs that of the first."""
+    """An image: the base, and a layer over it. It is made when it is asked for first, so that a name costs nothing."""
 
     name: str
-    tars: tuple[Path, ...]
+    config: str = "{}"  # JSON
+    layer: bytes = b""  # a tar
+
+    @property
+    def tars(self) -> tuple[Path, ...]:
+        """What is to be loaded, in this order."""
+        place = _place()
+        base, digest = _base(place)
+        made = hashlib.sha256(json.dumps([self.name, self.config, digest]).encode() + self.layer).hexdigest()[:12]
+        tar = place.cache / f"{self.name.partition(':')[0]}-{made}.tar"
+        if not tar.exists():
+            with place.lock("image"), _draft(tar) as archive:
+                own = hashlib.sha256(self.layer).hexdigest()
+                _add(archive, f"{own}.tar", self.layer)
+                _describe(archive, self.name, json.loads(self.config), [digest, own])
+        return base, tar
 
     @property
     def tar(self) -> Path:
+        """The last, which has the image's own layer and needs that of the first."""
         return self.tars[-1]
 
     @property
@@ -75,34 +91,19 @@ def app(release: str, broken: str = "", health: bool = True) -> Image:
     }
     if health and broken != "nohealth":
         config["Healthcheck"] = _HEALTH
-    return _image(f"hotswap-bluegreen-app:{tag}", config, {"usr/local/bin/app": APP.read_bytes()})
+    return Image(f"hotswap-bluegreen-app:{tag}", json.dumps(config), _layer({"usr/local/bin/app": APP.read_bytes()}))
 
 
 def nginx() -> Image:
     """nginx of the distribution, in the foreground, with its logs where the engine reads them."""
     config = {"Env": ["PATH=/usr/sbin:/usr/bin"], "Entrypoint": ["nginx", "-g", "daemon off;"], "ExposedPorts": {"80/tcp": {}}, "StopSignal": "SIGQUIT"}
     logs = {"var/log/nginx/access.log": "/dev/stdout", "var/log/nginx/error.log": "/dev/stderr"}
-    return _image("hotswap-bluegreen-nginx:1", config, logs)
+    return Image("hotswap-bluegreen-nginx:1", json.dumps(config), _layer(logs))
 
 
 def _place() -> Place:
     made = hashlib.sha256(f"{Place.ours().cache.name} {_LEFT_OUT} {_KEPT}".encode()).hexdigest()[:12]
     return Place(cache().parent / "engines" / f"images-{made}", Path())
-
-
-def _image(name: str, config: Mapping[str, Any], files: Mapping[str, bytes | str]) -> Image:
-    """An image over the base. A file's content is bytes, a link's target a text."""
-    place = _place()
-    base, digest = _base(place)
-    layer = _layer(files)
-    made = hashlib.sha256(json.dumps([name, config, digest], sort_keys=True).encode() + layer).hexdigest()[:12]
-    tar = place.cache / f"{name.partition(':')[0]}-{made}.tar"
-    if not tar.exists():
-        with place.lock("image"), _draft(tar) as archive:
-            own = hashlib.sha256(layer).hexdigest()
-            _add(archive, f"{own}.tar", layer)
-            _describe(archive, name, config, [digest, own])
-    return Image(name, (base, tar))
 
 
 def _base(place: Place) -> tuple[Path, str]:
@@ -130,6 +131,7 @@ def _shrink(source: Path, target: Path) -> None:
 
 
 def _layer(files: Mapping[str, bytes | str]) -> bytes:
+    """A tar of files. A file's content is bytes, a link's target a text."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as layer:
         for name, content in files.items():

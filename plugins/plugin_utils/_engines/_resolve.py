@@ -16,6 +16,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils._config_checks i
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Refusal
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Hook, Layout
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._probe._kinds import Settings
+from ansible_collections.hotswap.bluegreen.plugins.module_utils._program import check_environment
 
 from .. import _commands, _config_checks, _hook_rules, _notify_rules, _paths, _probe_rules, _rules, _values, _window
 from .._rules import Problems
@@ -179,7 +180,7 @@ def _environment(values: Mapping[str, Any], ports: Mapping[str, int], problems: 
     named = {f"PORT_{name.upper().replace('-', '_')}": str(port) for name, port in ports.items()}
     ours = {"PORT": str(next(iter(ports.values()))), **named, "BLUEGREEN_SERVICE": values["service"], "BLUEGREEN_RELEASE": values.get("release") or ""}
     try:
-        found = _commands.check_environment(values["environment"])
+        found = check_environment(values["environment"])
     except Refusal as error:
         problems.found.append(str(error))
         found = {}

@@ -83,3 +83,11 @@ def test_a_rollback_goes_where_it_is_told_to_if_the_engine_knows_it() -> None:
 def test_without_a_good_one_it_says_what_there_is() -> None:
     past, why = _judge.way_back(history(("v4", "good"), ("v3", "failed")), "")
     assert past is None and "the engine knows v3, and none of them ended well" in why
+
+
+def test_after_a_rollback_the_next_one_stays_where_it_is_and_a_new_release_goes_back_to_a_good_one() -> None:
+    back = replace(history(("v2", "left"), ("v1", "returned"), ("v0", "good")), release="v1")
+    assert _judge.way_back(back, "")[0] == back.past[1]
+    assert _judge.way_back(back, "v0")[0] == back.past[2]
+    onward = history(("v4", "good"), ("v2", "left"), ("v1", "returned"))
+    assert _judge.way_back(onward, "")[0] == onward.past[2], "what was left is nothing to go back to"
