@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,15 +104,13 @@ def pods(bed: kubernetes.Bed) -> list[dict[str, Any]]:
 def answers(bed: kubernetes.Bed) -> bool:
     """Whether all nodes' rules are there. Before, kube-proxy has the port open, and takes connections that nobody answers."""
     with contextlib.suppress(OSError):
-        for address in bed.addresses:
-            urllib.request.urlopen(f"http://{address}:{PORT}/", timeout=1).close()
-        return True
+        return all(served(bed, node=node, seconds=1)[0] for node in range(len(bed.addresses)))
     return False
 
 
-def served(bed: kubernetes.Bed, path: str = "/") -> tuple[str | None, str]:
-    """Which release answers on the first node, and what."""
-    connection = http.client.HTTPConnection(bed.address, PORT, timeout=30)
+def served(bed: kubernetes.Bed, path: str = "/", node: int = 0, seconds: float = 30) -> tuple[str | None, str]:
+    """Which release answers on a node's port, and what."""
+    connection = http.client.HTTPConnection(bed.addresses[node], PORT, timeout=seconds)
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.headers["X-Release"], answer.read().decode().strip()
