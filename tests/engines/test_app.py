@@ -105,6 +105,12 @@ def test_an_image_is_the_same_bytes_each_time_and_another_one_for_what_is_differ
     assert [image.name.partition(":")[2] for image in others] == ["2", "same-bytes-500", "same-bytes-nohealth", "1"]
 
 
+def test_the_name_of_an_image_is_known_before_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert images.app("1", "exit").name == "hotswap-bluegreen-app:1-exit"
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_image_that_is_broken_in_an_unknown_way_is_refused() -> None:
     with pytest.raises(ValueError, match=r"broken is one of .*: strange"):
         images.app("1", "strange")
