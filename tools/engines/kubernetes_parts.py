@@ -140,7 +140,7 @@ class Parts:
         )
 
     def proxy(self, node: int) -> None:
-        """All that goes to a Service gets the node's address as its source: without the kernel's br_netfilter, Pods of one bridge answer one another past the node."""
+        """All that goes to a Service gets the node's address as its source: without br_netfilter, Pods of one bridge answer one another past the node."""
         self.start(
             "kube-proxy",
             *(f"--kubeconfig={self.config}", f"--hostname-override=node{node + 1}", f"--bind-address={self.inside.address(node)}"),
