@@ -1,0 +1,251 @@
+"""What the scenarios of both engines share: a service on a real cluster, and the user's own commands for it, under load from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tests.conftest import Counts
+from tools import bed as beds
+from tools import galaxy
+from tools.engines import images, kubernetes, swarm
+
+IMAGE = images.app("1").name.rpartition(":")[0]
+DATA = "/data"  # in all containers of a service: a directory of the node, which outlives them
+_PLAYBOOK = str(Path(beds.PYTHON).parent / "ansible-playbook")
+_RESULT = re.compile(r"(?:ok|changed|fatal): \[cluster\](?:: FAILED!)? => (\{.*\})$")
+_LONG = 300  # seconds that a play may take
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended."""
+
+    status: int
+    said: str
+
+    @cached_property
+    def results(self) -> list[dict[str, Any]]:
+        """Of each task that told one, the last at the end."""
+        return [json.loads(found[1]) for found in map(_RESULT.match, self.said.splitlines()) if found]
+
+    @property
+    def rollout(self) -> dict[str, Any]:
+        """The result of the task that releases or goes back."""
+        return next((result for result in reversed(self.results) if "ansible_stats" in result), {})
+
+    @property
+    def message(self) -> str:
+        return str(self.results[-1].get("msg", "")) if self.results else self.said
+
+    @property
+    def changed(self) -> int:
+        return sum(int(count) for count in re.findall(r" changed=(\d+) ", self.said))
+
+    def good(self) -> Ran:
+        assert self.status == 0, self.said
+        return self
+
+    def bad(self) -> Ran:
+        assert self.status == 2, self.said
+        return self
+
+
+class Running:
+    """A command that has begun, in a session of its own; it is killed with the block that it is for."""
+
+    def __init__(self, command: list[str], folder: Path, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self.process.poll() is None:
+            self.kill()
+
+    def until(self, words: str) -> None:
+        """Wait for these words in what it says."""
+        beds.wait_until(lambda: words in self._log.read_text() or self.process.poll() is not None, _LONG, f"{words!r} in what ansible-playbook says")
+        assert words in self._log.read_text(), self._log.read_text()
+
+    def kill(self) -> None:
+        """As a machine that is switched off: all of its processes at once."""
+        with contextlib.suppress(ProcessLookupError):
+            beds.os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> Ran:
+        return Ran(self.process.wait(_LONG), self._log.read_text())
+
+
+def environment() -> dict[str, str]:
+    """With the engines' collections beside ours."""
+    return beds.environment(ANSIBLE_COLLECTIONS_PATH=str(galaxy.beside_ours()), COLUMNS="400")
+
+
+@dataclass
+class Scene:
+    """A service of two replicas on an engine, of which nothing is there yet."""
+
+    name: str
+    folder: Path
+    url: str
+    counts: Counts
+    engine = ""
+
+    def options(self) -> dict[str, Any]:
+        """The variable that only this engine has."""
+        raise NotImplementedError
+
+    def pieces(self) -> list[str]:
+        """Everything that the engine has of the service, each with what tells it from a later one of its name."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """All of it, at once."""
+        raise NotImplementedError
+
+    def variables(self) -> dict[str, Any]:
+        return {
+            "engine": self.engine,
+            "service": self.name,
+            "image": IMAGE,
+            "replicas": 2,
+            "watch": 2,
+            "boot_timeout": 15,
+            "drain_timeout": 6,
+            "stop_timeout": 3,
+            "environment": {"DRAIN": "1"},
+            "report_dir": str(self.folder / "reports"),
+            "probe": [{"name": "page", "url": f"{self.url}/", "rate": 40, "connections": 4}],
+            self.engine: self.options(),
+        }
+
+    def command(self, book: str, *words: str, **changed: Any) -> list[str]:
+        """The user's command, with variables (without prefix) that differ from the scene's."""
+        variables = {f"bluegreen_{name}": value for name, value in {**self.variables(), **changed}.items()}
+        host = {"ansible_connection": "local", "ansible_python_interpreter": beds.PYTHON}
+        inventory = self.folder / "hosts.json"
+        inventory.write_text(json.dumps({"all": {"hosts": {"cluster": host}, "vars": variables}}))
+        return [_PLAYBOOK, "-v", "-i", str(inventory), f"hotswap.bluegreen.{book}", *words]
+
+    def play(self, book: str, *words: str, **changed: Any) -> Ran:
+        command = self.command(book, *words, **changed)
+        done = subprocess.run(command, cwd=self.folder, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=_LONG)
+        return Ran(done.returncode, done.stdout + done.stderr)
+
+    def begin(self, book: str, *words: str, **changed: Any) -> Running:
+        return Running(self.command(book, *words, **changed), self.folder, self.folder / f"{book}.log")
+
+    def release(self, release: str, *words: str, **changed: Any) -> Ran:
+        return self.play("release", *words, **{"release": release, **changed})
+
+    def lossless(self, ran: Ran) -> None:
+        """No request of the probe failed while it ran, and there were some."""
+        probe = ran.rollout["probe"]
+        self.counts.add(f"requests to {self.engine} while a playbook released", probe["due"])
+        assert probe["failed"] == 0, ran.said
+        assert probe["answered"] == probe["due"] > 100, ran.said
+
+    def get(self, path: str = "/") -> str:
+        """What the service answers to somebody outside."""
+        with urllib.request.urlopen(f"{self.url}{path}", timeout=30) as answer:
+            return str(answer.read().decode()).rstrip("\n")
+
+    def serves(self) -> str:
+        return str(json.loads(self.get())["release"])
+
+    def written(self, name: str) -> list[str]:
+        """The lines of a file in DATA."""
+        return self.get(f"/file?path={DATA}/{name}").splitlines()
+
+
+@dataclass
+class OnSwarm(Scene):
+    bed: swarm.Swarm
+    port: int
+    engine = "swarm"
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "docker_host": self.bed.docker_host,
+            "nginx": {"image": images.nginx().name, "publish": [{"published": self.port, "mode": "host"}]},
+            "service": {"mounts": [{"source": f"{self.name}-data", "target": DATA, "type": "volume"}]},
+        }
+
+    def pieces(self) -> list[str]:
+        found = [f"{kind} {name}" for kind in ("config", "secret", "network") for name in self._all(kind, "{{.Name}} {{.ID}}") if self.name in name]
+        for service in self._all("service", "{{.Name}}"):
+            if service.startswith(self.name):
+                found.append(f"{service} {self.bed.docker('service', 'inspect', '-f', '{{.Version.Index}}', service).stdout.strip()}")
+                found += self.bed.docker("service", "ps", "--no-trunc", "--format", "{{.Name}} {{.ID}} {{.DesiredState}}", service).stdout.splitlines()
+        return sorted(found)
+
+    def remove(self) -> None:
+        for kind in ("service", "config", "secret", "network"):
+            for name in self._all(kind, "{{.Name}}"):
+                if name.startswith((self.name, f"bluegreen-{self.name}")):
+                    self.bed.docker(kind, "rm", name, check=False)  # a network goes when its last task has gone
+
+    def _all(self, kind: str, form: str) -> list[str]:
+        return self.bed.docker(kind, "ls", "--format", form).stdout.splitlines()
+
+
+@dataclass
+class OnKubernetes(Scene):
+    bed: kubernetes.Bed
+    port: int
+    engine = "kubernetes"
+    _KINDS = "deployments,daemonsets,replicasets,pods,services,configmaps,secrets,jobs,cronjobs,poddisruptionbudgets"
+
+    def options(self) -> dict[str, Any]:
+        return {
+            "kubeconfig": str(self.bed.kubeconfig),
+            "service_type": "NodePort",
+            "node_ports": {"http": self.port},
+            # /run is the cluster's own
+            "pod": {"volumes": [{"name": "data", "hostPath": {"path": f"/run/{self.name}", "type": "DirectoryOrCreate"}}]},
+            "container": {"volumeMounts": [{"name": "data", "mountPath": DATA}]},
+        }
+
+    def pieces(self) -> list[str]:
+        """Pods that end are not of it: when the kubelet takes them away is no matter of ours."""
+        found = self.bed.get(self._KINDS)["items"]
+        abouts = [(one["kind"], one["metadata"], one.get("spec", {})) for one in found if one["metadata"]["name"].startswith(self.name)]
+        return sorted(f"{kind} {about['name']} {about['uid']} {about.get('generation')}" for kind, about, _spec in abouts if "deletionTimestamp" not in about)
+
+    def remove(self) -> None:
+        names: dict[str, list[str]] = {}
+        for one in self.bed.get(self._KINDS)["items"]:
+            if one["metadata"]["name"].startswith(self.name):
+                names.setdefault(one["kind"], []).append(one["metadata"]["name"])
+        for kind in sorted(names, key=lambda kind: kind == "Pod"):
+            self.bed.kubectl("delete", kind, *names[kind], "--force", "--grace-period=0", "--wait=false", "--ignore-not-found", check=False)
+
+
+@contextlib.contextmanager
+def gone_at_the_end(scene: Scene) -> Iterator[Scene]:
+    """The scene, and its service removed whatever became of it."""
+    try:
+        yield scene
+    finally:
+        scene.remove()
+
+
+def secrets_of(variables: Mapping[str, Any]) -> list[str]:
+    """The values that nothing may show."""
+    return [str(value) for value in variables.values()]
