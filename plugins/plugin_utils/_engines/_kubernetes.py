@@ -129,11 +129,11 @@ class Kubernetes:
         return _kubernetes_tasks.follow(self._api, service, wished.followers(replicas), self._sleep)
 
     def mark(self, service: Service, outcome: str, by: str) -> None:
-        wished = self._wished or self._plan(service)
         sets = _kubernetes_seen.latest_first(self._replica_sets())
-        named = [one for one in sets if annotation(one, PLAN) == wished.name] or [
-            one for one in sets if annotation(one["spec"]["template"], RELEASE) == service.release
-        ]
+        mine = self._wished.name if self._wished and self._wished.release == service.release else ""
+        # Of one release there may be several, with other variables each: it is about the one that this run has asked for.
+        named = [one for one in sets if mine and annotation(one, PLAN) == mine]
+        named += [one for one in sets if annotation(one["spec"]["template"], RELEASE) == service.release]
         for one in named[:1]:
             notes = {"annotations": {OUTCOME: outcome, BY: by}}
             self._api.patch({"apiVersion": VERSIONS["ReplicaSet"], "kind": "ReplicaSet", "metadata": {"name": one["metadata"]["name"], **notes}})
