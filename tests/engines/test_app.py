@@ -44,10 +44,10 @@ def served(**environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
 
 
 def test_an_application_that_is_told_to_end_answers_on_until_its_time_is_over_and_nothing_is_under_way() -> None:
-    with served(DRAIN="1") as (process, port):
+    with served(DRAIN="2") as (process, port):
         slow, quick = (http.client.HTTPConnection("127.0.0.1", port, timeout=30) for _ in range(2))
         assert ask(quick, "/")[2] is None  # kept open
-        slow.request("GET", "/slow?seconds=2")
+        slow.request("GET", "/slow?seconds=4")
         process.send_signal(signal.SIGTERM)
         assert process.stdout
         assert "told to end" in process.stdout.readline()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from tests.conftest import Counts
 from tests.engines import or_not_run
 from tests.engines.leftovers import left, processes
 from tools.bed import ROOT, alive, wait_until
-from tools.engines import images, swarm
+from tools.engines import EngineError, images, swarm
 from tools.engines.box import place
 from tools.hosts.place import HostsError
 from tools.probe import Kind, Probe
@@ -98,6 +99,16 @@ def test_nothing_is_left_when_whoever_holds_the_cluster_is_killed() -> None:
         assert left(folder)
         holder.kill()
     wait_until(lambda: not left(folder), 60, "the end of the cluster")
+
+
+def test_where_there_can_be_no_cluster_the_reason_is_in_the_closing_lines() -> None:
+    @contextlib.contextmanager
+    def none() -> Iterator[None]:
+        raise EngineError("this kernel has no VXLAN")
+        yield
+
+    with pytest.raises(pytest.skip.Exception, match="NOT RUN: a swarm: this kernel has no VXLAN"), or_not_run("a swarm", none()):
+        pass
 
 
 @pytest.mark.full
