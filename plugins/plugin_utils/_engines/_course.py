@@ -137,9 +137,10 @@ class Course:
         if not idle or ended.changed or not noted or ended.before.state == "rolling":
             self._hooks("on_rollback" if self.service.rollback else "after_release", ended)
         if not ended.failure and not noted:
-            self._note(outcome, ended)
+            # What runs is noted last: it is the latest of the history, which keep_releases counts from.
             if self.service.rollback and ended.before.release != self.service.release:
                 self._note(LEFT, ended, ended.before.release)
+            self._note(outcome, ended)
 
     def _bring(self) -> Done:
         return Done() if self.service.rollback else self.engine.files(self.service)
