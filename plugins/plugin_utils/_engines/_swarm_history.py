@@ -75,17 +75,18 @@ class History:
         self._remove("config", former)
 
     def prune(self, keep: int, current: Mapping[str, Any] | None) -> Done:
-        """Only what the latest releases need stays, and what the services are made of now, or were before."""
+        """Only what the latest releases need stays, and what the services are made of now."""
         releases = [past.release for past in self.past()]
-        in_use = _marks(current)
+        in_use = ((current or {}).get("Spec") or {}).get("Labels", {}).get(names.MARK)
         kept: list[Thing] = []
         gone: list[Thing] = []
         for record in self._records():
             labels = record["Labels"]
-            stays = labels[names.RELEASE] in releases[: max(keep, 1)] or labels.get(names.MARK) in in_use
+            stays = labels[names.RELEASE] in releases[: max(keep, 1)] or labels.get(names.MARK) == in_use
             (kept if stays else gone).append(record)
         services = [thing for thing in self.things() if thing["kind"] == "service"]
-        needed = set(_mounted([*self._read_all(kept), *self._docker.inspect("service", *(thing["ID"] for thing in services))]))
+        specs = [found["Spec"] for found in self._docker.inspect("service", *(thing["ID"] for thing in services))]
+        needed = set(_mounted([*self._read_all(kept), *specs]))
         removed = self._remove("config", [record["ID"] for record in gone])
         for kind in ("config", "secret"):
             ids = [
@@ -177,11 +178,6 @@ def _json(text: str) -> Mapping[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, Mapping) else {}
-
-
-def _marks(current: Mapping[str, Any] | None) -> set[str]:
-    specs = ((current or {}).get("Spec"), (current or {}).get("PreviousSpec"))
-    return {mark for spec in specs if (mark := ((spec or {}).get("Labels") or {}).get(names.MARK))}
 
 
 def _mounted(found: Any) -> Iterator[str]:
