@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Counts
 from tests.engines import or_not_run
+from tests.engines.releases import Releases
 from tests.engines.scenario import OnKubernetes, gone_at_the_end
 from tools.engines import images, kubernetes
 
@@ -46,3 +47,7 @@ def test_a_release_replaces_the_pods_without_a_failed_request_and_a_broken_one_i
     assert "HTTP probe failed with statuscode: 500" in broken.message
     assert "3: started" in broken.message
     assert "Release 2 serves again, with 2 of 2 replicas." in broken.message
+
+
+class TestReleases(Releases):
+    """On Kubernetes."""

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Counts
 from tests.engines import or_not_run
+from tests.engines.releases import Releases
 from tests.engines.scenario import OnSwarm, gone_at_the_end
 from tools.engines import images, swarm
 
@@ -45,3 +46,7 @@ def test_a_release_replaces_the_tasks_without_a_failed_request_and_a_broken_one_
     assert "its health check failed" in broken.message
     assert "3: started" in broken.message
     assert "Release 2 serves again, with 2 of 2 replicas." in broken.message
+
+
+class TestReleases(Releases):
+    """On Docker Swarm."""
