@@ -14,7 +14,7 @@ from ansible_collections.hotswap.bluegreen.plugins.module_utils import _module
 from tools.bed import PYTHON, environment
 
 ROOT = Path(__file__).resolve().parents[2]
-ACTIONS = ("notify", "report", "swap", "verdict")  # they run on the controller; their modules are their documentation
+ACTIONS = ("notify", "report", "rollout", "swap", "verdict")  # they run on the controller; their modules are their documentation
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("*.py"))
 
 
