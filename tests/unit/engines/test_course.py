@@ -170,7 +170,7 @@ def test_a_rollback_asks_for_what_the_engine_has_kept_and_migrates_nothing() -> 
     ended = run.go()
 
     assert ended.failure is None and ended.after.release == "v1"
-    assert run.engine.asked == ["apply v1 shop:v1", "companions", "prune", "on_rollback", "mark v1 returned", "mark v2 left"]
+    assert run.engine.asked == ["apply v1 shop:v1", "companions", "prune", "on_rollback", "mark v2 left", "mark v1 returned"]
 
 
 def test_the_release_that_an_engine_went_back_to_may_be_released_again() -> None:

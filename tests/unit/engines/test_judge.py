@@ -91,3 +91,16 @@ def test_after_a_rollback_the_next_one_stays_where_it_is_and_a_new_release_goes_
     assert _judge.way_back(back, "v0")[0] == back.past[2]
     onward = history(("v4", "good"), ("v2", "left"), ("v1", "returned"))
     assert _judge.way_back(onward, "")[0] == onward.past[2], "what was left is nothing to go back to"
+
+
+def test_a_second_rollback_stays_where_the_first_one_went() -> None:
+    seen = replace(
+        settled("v1"), past=(Past("v1", "shop:v1", outcome="returned"), Past("v2", "shop:v2", outcome="left"), Past("v0", "shop:v0", outcome="good"))
+    )
+    past, why = _judge.way_back(seen, "")
+    assert past == seen.past[0] and "bluegreen_rollback_to goes further" in why
+
+
+def test_what_a_rollback_has_left_is_not_gone_to() -> None:
+    past, _why = _judge.way_back(history(("v4", "good"), ("v3", "left"), ("v2", "good")), "")
+    assert past and past.release == "v2"
