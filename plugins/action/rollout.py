@@ -77,12 +77,13 @@ class ActionModule(ActionBase):
             raise Refusal(closed)
 
     def _unmet(self, run: Run, variables: dict[str, Any]) -> list[str]:
-        """What of bluegreen_config_checks does not answer."""
-        host = str(variables["inventory_hostname"])
-        here = [check for check in run.checks if check.on == "controller" and not (self._task.check_mode and check.command)]
-        found = list(_config_checks.findings(here, "", "the controller"))
-        there = [asdict(check) for check in run.checks if check.on == "host"]
-        return found + [f"bluegreen_config_checks: on {host} they are not made on an engine; write on: controller." for _check in there[:1]]
+        """What of bluegreen_config_checks does not answer, as far as a check may ask."""
+        host, is_here = str(variables["inventory_hostname"]), self._connection.transport == "local"
+        asked = [check for check in run.checks if not (self._task.check_mode and check.command)]
+        here = [check for check in asked if is_here or check.on == "controller"]
+        there = [] if is_here else [check for check in asked if check.on == "host"]
+        found = [f"bluegreen_config_checks: for an engine the controller asks, and {host} is another host; write on: controller."] * bool(there)
+        return [*_config_checks.findings(here, "", "the controller"), *found]
 
     def _aimed(self, service: Service, run: Run, before: Seen) -> Service:
         """What a rollback goes back to."""

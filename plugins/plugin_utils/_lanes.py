@@ -138,7 +138,7 @@ def _follow(lane: Lane, moment: _Moment, at: float, wished: str) -> None:
         lane.turn(at, "put back" if lane.back else "serving")
     elif step == "start":
         lane.starts += 1
-    elif step == "reload":
+    elif step in ("reload", "replace"):  # it serves on, or an engine's next replica did before it went
         lane.turn(at, lane.state, wished if outcome == "ok" else None)
     elif step in _ENDS and lane.state != "serving":
         lane.turn(at, _ENDS[step])

@@ -23,7 +23,7 @@ from .._runner import Tell
 from ._course import Ended
 from ._engine import Call
 from ._resolve import Run
-from ._seen import Seen
+from ._seen import Replica, Seen
 from ._service import Service
 
 
@@ -57,25 +57,41 @@ class Frame:
             self._start(probe, before)
 
     def look(self, when: str, seen: Seen) -> None:
-        """The replicas as members of the report."""
-        healthy = sorted(seen.replicas, key=lambda replica: (not replica.healthy, replica.release != self.service.release, replica.name))[: max(seen.wanted, 1)]
+        """The replicas as members of the report, by number: an engine has other names for them each time."""
+        places = self._places(seen)
         rows = {
-            f"{self.service.name}/{number}": {
+            place: {
                 "release": replica.release,
                 "state": replica.state,
-                "pid": 0,
+                "pid": int(replica.healthy),  # the report asks only whether there is a process
                 "healthy": replica.healthy,
                 "serving": replica.healthy,
                 "balancers": [replica.node] if replica.healthy and replica.node else [],
             }
-            for number, replica in enumerate(healthy, 1)
+            for place, replica in places.items()
         }
         self.journal.write("members", when=when, members=rows, maintenance={})
+
+    def _places(self, seen: Seen) -> dict[str, Replica]:
+        best = sorted(seen.replicas, key=lambda replica: (not replica.healthy, replica.release != self.service.release, replica.since, replica.name))
+        return {f"{self.service.name}/{number}": replica for number, replica in enumerate(best[: max(seen.wanted, 1)], 1)}
+
+    def _replaced(self, before: Seen, after: Seen) -> None:
+        """That a replica has taken the place of another one, when it began to run."""
+        former = self._places(before)
+        for place, replica in self._places(after).items():
+            if replica.healthy and (place not in former or former[place].name != replica.name):
+                at = max(replica.since, self.began)
+                self.journal.tell(Event("replace", place, "ok", at, 0.0, f"{replica.name} on {replica.node}" if replica.node else replica.name))
 
     def end(self, ended: Ended | None, failure: str) -> dict[str, Any]:
         """The probe's result, the last lines of the journal, the message. What is told of it, for the task's result."""
         result = self._stop()
         if ended is not None:
+            if ended.changed and not failure:
+                self._replaced(ended.before, ended.after)
+            if ended.after.image:
+                self.journal.write("note", text=f"image: {ended.after.image}")
             self.look("after", ended.after)
             outcome = {"failed": True, "msg": failure} if failure else {}
             self.journal.phase("finish", time.time(), outcome, "")

@@ -50,6 +50,8 @@ class Kubernetes:
             if not found:
                 # What only the API server knows: node ports, quotas, admission, a namespace that is not there.
                 self._api.apply(*wished.rollout(), *wished.followers(), check=True)
+                if not seen.image.startswith(service.image):
+                    found += [why] if (why := _kubernetes_tasks.fetch(self._api, service, self._sleep)) else []
         except Refused as no:
             found.append(str(no))
         return found

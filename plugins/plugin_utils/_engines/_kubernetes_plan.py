@@ -170,6 +170,12 @@ def migration(service: Service, number: int) -> Manifest:
     return {**_head(service, "batch/v1", "Job", job_name(service, number), "migrate"), "spec": spec}
 
 
+def fetching(service: Service) -> Manifest:
+    """The Job that tries whether the image can be had."""
+    spec = {"backoffLimit": 0, "activeDeadlineSeconds": 300, "template": pod.fetched(service)}
+    return {**_head(service, "batch/v1", "Job", f"{service.name}-image-{digest(service.image)}", "image"), "spec": spec}
+
+
 def names_used(things: tuple[Mapping[str, Any], ...]) -> set[str]:
     """Names of the ConfigMaps and Secrets that pod templates refer to, in objects or in the text of a plan."""
     found: set[str] = set()

@@ -91,6 +91,14 @@ def plain(service: Service, component: str, command: Sequence[str], grace: int, 
     return template(service, component, {**_spec(service, _container(service, command), grace), "restartPolicy": restart})
 
 
+def fetched(service: Service) -> Manifest:
+    """A pod that has the image brought to its node, with the logins and on the nodes of the service, and runs nothing: the image has no such command."""
+    whole = _spec(service, {}, 0)
+    where = {key: whole[key] for key in ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "securityContext") if key in whole}
+    container = {key: value for key, value in _container(service, ("/only/whether/it/can/be/had",)).items() if key not in ("envFrom", "volumeMounts")}
+    return template(service, "image", {**where, "containers": [container], "restartPolicy": "Never", "automountServiceAccountToken": False})
+
+
 def _container(service: Service, command: Sequence[str]) -> Manifest:
     asked = service.resources
     resources = {"requests": _amounts(asked.cpu, asked.memory), "limits": _amounts(asked.cpu_limit, asked.memory_limit)}

@@ -14,7 +14,8 @@ from ._seen import Past, Replica, Seen
 
 Thing = Mapping[str, Any]
 
-_HOPELESS = ("ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff", "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
+_UNPULLED = ("ErrImageNeverPull", "InvalidImageName", "ImagePullBackOff")
+_HOPELESS = (*_UNPULLED, "CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 """Reasons that waiting does not mend: the engine goes on trying, and would tell of it only when its deadline has passed."""
 _RESTARTS = 3
 _HASH = "pod-template-hash"
@@ -99,6 +100,17 @@ def hopeless(pods: Sequence[Thing]) -> str:
             if reason in _HOPELESS or (reason == "CrashLoopBackOff" and int(container.get("restartCount", 0)) >= _RESTARTS):
                 return f"{one['metadata']['name']}: {problem(one)}"
     return ""
+
+
+def pulled(pod: Thing) -> tuple[bool, str]:
+    """Whether it is certain how the pull of a pod's image ended; and why it failed, as far as that is known yet."""
+    for container in _containers(pod):
+        state = container.get("state") or {}
+        waiting = state.get("waiting") or {}
+        if (reason := waiting.get("reason", "")) in (*_UNPULLED, "ErrImagePull"):
+            return reason in _UNPULLED, f"{reason}: {waiting.get('message', '')}"
+        return bool(container.get("imageID") or state.get("terminated") or reason in _HOPELESS), ""
+    return False, ""
 
 
 def complete(thing: Thing) -> bool:

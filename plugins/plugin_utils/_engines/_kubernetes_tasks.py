@@ -14,14 +14,37 @@ from typing import Any
 from ._engine import Done, Refused
 from ._kubernetes_api import Api
 from ._kubernetes_names import Manifest, ours, search
-from ._kubernetes_plan import job_name, migration
-from ._kubernetes_seen import complete, hopeless, problem
+from ._kubernetes_plan import fetching, job_name, migration
+from ._kubernetes_seen import complete, hopeless, problem, pulled
 from ._seen import Replica
 from ._service import Service
 
 _LINES = 20
+_FETCH = 60.0  # seconds
 _ASIDE = re.compile(r"^Error: \w+$|ClusterDNS")
 """Warnings that only repeat a state's name, or that every pod of a cluster without a name server has."""
+
+
+def fetch(api: Api, service: Service, sleep: Callable[[float], None]) -> str:
+    """Why the image cannot be had; '' if it can, or if that is not known in a minute.
+
+    The API takes any image, and only a node's kubelet finds out: better one that nothing depends on, before the migration and the rollout.
+    """
+    wished = fetching(service)
+    name, said = wished["metadata"]["name"], ""
+    api.bring(wished)
+    try:
+        end = monotonic() + _FETCH
+        while api.get("Job", name) and monotonic() < end:  # there is none in a check
+            for one in api.find("Pod", [f"job-name={name}"]):
+                state, why_not = pulled(one)
+                said = said if "BackOff" in why_not and said else why_not  # the first failure has the registry's words, its repetition has none
+                if state:
+                    return f"bluegreen_image: {service.image} cannot be had: {said.rstrip('.')}." if why_not else ""
+            sleep(1.0)
+        return ""
+    finally:
+        api.delete(wished)
 
 
 def migrate(api: Api, service: Service, number: int, say: Callable[[str], None], sleep: Callable[[float], None]) -> Done:
