@@ -114,9 +114,14 @@ class History:
             if "already exists" in answer.err.lower():
                 return False
             self._docker.refuse(answer, f"take the lock of {self._service}")
-        if former := [one["ID"] for one in self._locks() if int(one["Labels"][names.NUMBER]) < number]:
-            self._docker.do("config", "rm", *former)
-        return True
+        if answer.skipped:
+            return True
+        locks = self._locks()
+        late = int(locks[0]["Labels"][names.NUMBER]) > number  # what was seen is long over: its successor's number was free again
+        over = [one["ID"] for one in locks if (int(one["Labels"][names.NUMBER]) == number) == late]
+        if over:
+            self._docker.do("config", "rm", *over)
+        return not late
 
     # ---- how
 
