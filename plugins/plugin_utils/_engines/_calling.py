@@ -79,8 +79,9 @@ def calls(action: ActionBase, task_vars: Mapping[str, Any], collection: str = ""
         task, began = action._task, time.monotonic()
         if read is not None and name == _kubernetes_reads.MODULE:
             return read(arguments)
-        kept = (task.check_mode, task.environment)
+        kept = (task.check_mode, task.environment, task.no_log)
         task.check_mode = task.check_mode if check_mode is None else check_mode
+        task.no_log = True  # else the module writes its arguments, the environment of the service among them, to the host's syslog
         if environment:
             task.environment = [*(task.environment or []), dict(environment)]
         try:
@@ -95,7 +96,7 @@ def calls(action: ActionBase, task_vars: Mapping[str, Any], collection: str = ""
                 ) from error
             raise Lost(plain(f"{task_vars['inventory_hostname']} cannot be worked on: {error}")) from error
         finally:
-            task.check_mode, task.environment = kept
+            task.check_mode, task.environment, task.no_log = kept
             with contextlib.suppress(AnsibleError):
                 action.cleanup(force=True)
             action._display.vv(f"{task_vars['inventory_hostname']}: called {name}, {time.monotonic() - began:.2f} s")

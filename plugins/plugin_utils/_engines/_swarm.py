@@ -153,9 +153,7 @@ class Swarm:
         return self._history.prune(service.keep_releases, found)
 
     def log(self, replica: Replica, lines: int = _LINES) -> tuple[str, ...]:
-        answer = self._docker.ask("service", "logs", "--raw", "--no-trunc", "--tail", str(lines), replica.name.rpartition(".")[2])
-        said = answer.out if answer.out.strip() else answer.err
-        return tuple(said.splitlines()[-lines:])
+        return self._docker.lines(replica.name.rpartition(".")[2], lines)
 
     def why(self, replica: Replica) -> str:
         return why(self._docker, replica)

@@ -17,6 +17,7 @@ from typing import Any
 from ._engine import Call, Refused
 
 COMMAND = "ansible.builtin.command"
+_LOGS = 20  # seconds that lines of a task are waited for
 
 # A service, its tasks, and whatever of it is gone by now: two lists of JSON, the second one missing if there are no tasks.
 _LOOK = 'docker service inspect "$1" && docker service ps -q --no-trunc "$1" | xargs -r docker inspect --type task 2>/dev/null; exit 0'
@@ -89,6 +90,12 @@ class Docker:
     def ask(self, *words: str) -> Answer:
         """A command that only looks: it is run in a check as well."""
         return self._run(["docker", *words], False)
+
+    def lines(self, task: str, number: int) -> tuple[str, ...]:
+        """The last lines of a task. They come from its node, which may be gone: not for longer than some seconds."""
+        argv = ["timeout", str(_LOGS), "docker", "service", "logs", "--raw", "--no-trunc", "--tail", str(number), task]
+        answer = self._run(argv, False)
+        return tuple((answer.out if answer.out.strip() else answer.err).splitlines()[-number:])
 
     def do(self, *words: str, stdin: str | None = None) -> Answer:
         """A command that changes something."""
