@@ -41,7 +41,7 @@ except EngineError as error:
 """
 
 
-def deployment(image: images.Image, replicas: int = 4, drained: bool = True) -> dict[str, Any]:
+def deployment(image: images.Image, replicas: int = 4, drained: bool = True, deadline: int = 80) -> dict[str, Any]:
     """The application, whose Pods are ready when they say so; and with a pause before each is told to end, or without."""
     container = {
         "name": "app",
@@ -57,7 +57,7 @@ def deployment(image: images.Image, replicas: int = 4, drained: bool = True) -> 
         "metadata": {"name": "web"},
         "spec": {
             "replicas": replicas,
-            "progressDeadlineSeconds": 15,
+            "progressDeadlineSeconds": deadline,
             "selector": {"matchLabels": {"app": "web"}},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"terminationGracePeriodSeconds": 20 if drained else 1, "containers": [container]}},
@@ -129,7 +129,7 @@ def test_updates_under_load_lose_nothing_and_a_broken_one_leaves_the_old_pods(be
     with probe(bed) as load:
         bed.apply(deployment(images.app("2")))
         assert rolled_out(bed)
-        bed.apply(deployment(images.app("3", "500")))
+        bed.apply(deployment(images.app("3", "500"), deadline=15))
         assert not rolled_out(bed)
         bed.kubectl("rollout", "undo", "deployment/web")
         assert rolled_out(bed)
@@ -179,7 +179,9 @@ def test_pods_reach_a_service_by_its_address_and_each_other_on_both_nodes(bed: k
     service, all_pods = bed.get("service", "web")["spec"]["clusterIP"], pods(bed)
     addresses = [f"{pod['status']['podIP']}:{images.PORT}" for pod in all_pods] + [service] * 8  # a Pod beside it answers, or one of the other node
     for pod in (next(pod for pod in all_pods if pod["spec"]["nodeName"] == name) for name in ("node1", "node2")):
-        asked = bed.kubectl("exec", pod["metadata"]["name"], "--", "curl", "-fsS", "-m", "10", *(f"http://{address}/" for address in addresses), check=False)
+        asked = bed.kubectl(
+            "exec", pod["metadata"]["name"], "--", "curl", "-fsS", "--fail-early", "-m", "10", *(f"http://{address}/" for address in addresses), check=False
+        )
         assert asked.returncode == 0, asked.stderr
 
 
