@@ -28,6 +28,8 @@ from tools.engines import images, kubernetes
 from tools.galaxy import beside_ours
 from tools.probe import Kind, Probe
 
+pytestmark = pytest.mark.full  # every day, tests/engines/test_release_on_kubernetes.py has a good and a broken release by playbook
+
 PORT = kubernetes.Bed.node_ports.start
 _ALL = {
     "workers": (Worker("mail", ("app", "work")), Worker("agent", ("app", "work"), "host"), Worker("clock", ("app", "work"), "fleet")),
@@ -145,7 +147,6 @@ def test_a_release_replaces_the_pods_without_a_failed_request_and_a_broken_one_i
     assert [(past.release, past.outcome) for past in again.after.past] == [("2", "good"), ("3", "failed"), ("1", "good")]
 
 
-@pytest.mark.full
 def test_a_rollback_brings_files_variables_and_workers_of_that_release_and_todays_number_of_replicas(shop: Bed) -> None:
     files = (File("/app/a.conf", b"of four"), File("/app/key", b"hidden", 0o400, secret=True))
     assert shop.run(shop.service("4", image=images.app("1").name, files=files, **_ALL)).failure is None
@@ -163,13 +164,11 @@ def test_a_rollback_brings_files_variables_and_workers_of_that_release_and_today
     assert shop.run(shop.service("2")).failure is None
 
 
-@pytest.mark.full
 def test_a_release_that_is_not_known_is_told_with_those_that_are(shop: Bed) -> None:
     with pytest.raises(Refused, match=r"no ReplicaSet of release 99 of shop any more; it has .*2"):
         shop.driver(shop.service("1")).back("99")
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(
     ("image", "says"),
     [("nowhere:9", "ImagePullBackOff"), (images.app("3", "exit").name, "it ended with status 3")],
@@ -184,7 +183,6 @@ def test_what_cannot_end_well_is_taken_back_before_its_deadline(shop: Bed, image
     assert update.seconds < 240
 
 
-@pytest.mark.full
 def test_a_migration_is_run_once_for_the_release_and_a_failed_one_again(shop: Bed) -> None:
     told: list[str] = []
     service = shop.service("7", image=images.app("1").name, migrate=(Hook("migrate", ("app", "migrate"), timeout=60),))
@@ -204,7 +202,6 @@ def test_a_migration_is_run_once_for_the_release_and_a_failed_one_again(shop: Be
     wait_until(lambda: len(shop.cluster.get("jobs")["items"]) == 2, 60, "the end of the Job that took too long")
 
 
-@pytest.mark.full
 def test_a_check_changes_nothing_and_shows_what_would_be_without_secrets(shop: Bed) -> None:
     before = shop.versions()
     service = shop.service("8", image=images.app("1").name, files=(File("/app/key", b"pri-vate", secret=True),), replicas=5, **_ALL)
@@ -217,7 +214,6 @@ def test_a_check_changes_nothing_and_shows_what_would_be_without_secrets(shop: B
     assert shop.versions() == before
 
 
-@pytest.mark.full
 def test_what_the_cluster_does_not_take_is_told_before_anything_is_changed(shop: Bed) -> None:
     service = shop.service("9", image=images.app("1").name)
     elsewhere = replace(service, options=shop.options(namespace="nowhere"))
@@ -235,7 +231,13 @@ def test_what_the_cluster_does_not_take_is_told_before_anything_is_changed(shop:
         shop.cluster.kubectl("delete", "deployment", "theirs")
 
 
-@pytest.mark.full
+def test_an_image_that_cannot_be_had_is_told_before_anything_is_changed(shop: Bed) -> None:
+    for image, policy in (("nowhere:9", "IfNotPresent"), ("nowhere:9", "Never")):
+        said = shop.refused(shop.service("9", image=image, options=shop.options(pull_policy=policy)))
+        assert said.startswith("bluegreen_image: nowhere:9 cannot be had: ErrImage")
+    assert shop.refused(shop.service("9", image=images.app("1").name)) == ""
+
+
 def test_a_cluster_that_cannot_be_reached_is_told_with_its_address(shop: Bed, tmp_path: Path) -> None:
     closed = tmp_path / "kubeconfig"
     closed.write_text(shop.cluster.kubeconfig.read_text().replace(":6443", ":6555"))
@@ -245,7 +247,6 @@ def test_a_cluster_that_cannot_be_reached_is_told_with_its_address(shop: Bed, tm
     assert "there is no kubeconfig" in shop.refused(replace(service, options=shop.options(kubeconfig=str(tmp_path / "none"))))
 
 
-@pytest.mark.full
 def test_a_user_with_our_rules_can_release_and_one_without_is_told_which(shop: Bed) -> None:
     exact = shop.cluster.user("deployer", [dict(rule) for rule in RULES], namespace="default")
     service = shop.service("10", image=images.app("1").name, options=shop.options(kubeconfig=str(exact)), **_ALL)
@@ -266,7 +267,6 @@ def test_a_user_with_our_rules_can_release_and_one_without_is_told_which(shop: B
         shop.driver(replace(service, options=shop.options(kubeconfig=str(nobody)))).look()
 
 
-@pytest.mark.full
 def test_of_many_who_want_the_lock_one_gets_it(shop: Bed) -> None:
     services = [shop.service("1", name="locked") for _number in range(4)]
     for _round in range(2):  # the first time, there is no Lease yet
@@ -281,7 +281,6 @@ def test_of_many_who_want_the_lock_one_gets_it(shop: Bed) -> None:
         assert winner.grip().holder == {}
 
 
-@pytest.mark.full
 def test_what_a_quota_does_not_allow_is_told_in_its_words(bed: Bed) -> None:
     bed.cluster.kubectl("create", "namespace", "tight")
     try:

@@ -171,9 +171,9 @@ def migration(service: Service, number: int) -> Manifest:
 
 
 def fetching(service: Service) -> Manifest:
-    """The Job that tries whether the image can be had."""
+    """The Job that tries whether the image can be had. A Job's template cannot be changed: another one is another Job."""
     spec = {"backoffLimit": 0, "activeDeadlineSeconds": 300, "template": pod.fetched(service)}
-    return {**_head(service, "batch/v1", "Job", f"{service.name}-image-{digest(service.image)}", "image"), "spec": spec}
+    return {**_head(service, "batch/v1", "Job", f"{service.name}-image-{digest(spec)}", "image"), "spec": spec}
 
 
 def names_used(things: tuple[Mapping[str, Any], ...]) -> set[str]:

@@ -94,7 +94,7 @@ def plain(service: Service, component: str, command: Sequence[str], grace: int, 
 def fetched(service: Service) -> Manifest:
     """A pod that has the image brought to its node, with the logins and on the nodes of the service, and runs nothing: the image has no such command."""
     whole = _spec(service, {}, 0)
-    where = {key: whole[key] for key in ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "securityContext") if key in whole}
+    where: Manifest = {key: whole[key] for key in ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "securityContext") if key in whole}
     container = {key: value for key, value in _container(service, ("/only/whether/it/can/be/had",)).items() if key not in ("envFrom", "volumeMounts")}
     return template(service, "image", {**where, "containers": [container], "restartPolicy": "Never", "automountServiceAccountToken": False})
 

@@ -32,11 +32,13 @@ def fetch(api: Api, service: Service, sleep: Callable[[float], None]) -> str:
     """
     wished = fetching(service)
     name, said = wished["metadata"]["name"], ""
+    if former := api.get("Job", name):
+        _away(api, former, sleep)
     api.bring(wished)
     try:
         end = monotonic() + _FETCH
-        while api.get("Job", name) and monotonic() < end:  # there is none in a check
-            for one in api.find("Pod", [f"job-name={name}"]):
+        while (job := api.get("Job", name)) and monotonic() < end:  # there is none in a check
+            for one in _pods(api, job):
                 state, why_not = pulled(one)
                 said = said if "BackOff" in why_not and said else why_not  # the first failure has the registry's words, its repetition has none
                 if state:
@@ -60,7 +62,7 @@ def migrate(api: Api, service: Service, number: int, say: Callable[[str], None],
         api.bring(migration(service, number))
     end = monotonic() + hook.timeout
     while job := api.get("Job", name):
-        pods = api.find("Pod", [f"job-name={name}"])
+        pods = _pods(api, job)
         if _succeeded(job):
             return Done(True, (f"Job {name}",), log=_lines(api, pods))
         lost = _failed(job) or hopeless(pods) or (f"it has not ended after {hook.timeout:g} s" if monotonic() > end else "")
@@ -73,6 +75,12 @@ def migrate(api: Api, service: Service, number: int, say: Callable[[str], None],
         say(f"migration {number + 1}: {', '.join(str((one.get('status') or {}).get('phase')) for one in pods) or 'not started yet'}")
         sleep(1.0)
     return Done(True, (f"Job {name}",))  # a check: none was made
+
+
+def _pods(api: Api, job: Manifest) -> list[Manifest]:
+    """A Job's own: those of a former one of its name go a little later than it."""
+    found = api.find("Pod", [f"job-name={job['metadata']['name']}"])
+    return [one for one in found if any(owner.get("uid") == job["metadata"]["uid"] for owner in one["metadata"].get("ownerReferences") or ())]
 
 
 def _succeeded(job: Mapping[str, Any]) -> bool:

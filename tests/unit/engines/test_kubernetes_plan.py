@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Health, Hook
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import _kubernetes_rules as rules
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_names import Offer, offer, selector
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_plan import job_name, kept_plan, migration, names_used, plan
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_plan import fetching, job_name, kept_plan, migration, names_used, plan
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_pod import contents, env_name
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._service import Cron, Resources
 
@@ -161,6 +161,15 @@ def test_a_migration_is_one_job_for_the_release_and_another_for_a_mended_command
     mended = replace(SHOP, migrate=(Hook("migrate", ("app", "migrate", "--again")),))
     assert len({job_name(one, 0), job_name(mended, 0), job_name(replace(one, release="8"), 0)}) == 3
     assert job_name(replace(one, environment={"X": "1"}), 0) == job_name(one, 0)
+
+
+def test_what_tries_the_image_has_its_logins_and_nodes_and_nothing_of_the_release() -> None:
+    options = {"pull_secrets": ["registry"], "node_selector": {"disk": "ssd"}, "pod": {"volumes": [{"name": "x"}]}}
+    spec = fetching(replace(WITH_FILES, options=options))["spec"]["template"]["spec"]
+    assert (spec["imagePullSecrets"], spec["nodeSelector"]) == ([{"name": "registry"}], {"disk": "ssd"})
+    assert "volumes" not in spec
+    assert not {"envFrom", "volumeMounts"} & spec["containers"][0].keys()
+    assert fetching(SHOP)["metadata"]["name"] != fetching(replace(SHOP, release="8"))["metadata"]["name"]
 
 
 def test_memory_means_the_same_as_with_docker() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_names import labels
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_plan import plan
-from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_seen import seen
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_seen import pulled, seen
 
 from tests.unit.engines.kubernetes_shop import OLD, SHOP, part
 
@@ -87,6 +87,23 @@ def test_the_state_is_what_the_deployments_controller_does(thing: Any, state: st
 def test_a_rollout_that_cannot_end_well_is_stuck_before_its_deadline(state: Any, more: Any, certain: bool) -> None:
     found = seen("shop", deployment({**DONE, "availableReplicas": 1}), SETS, [pod("7", state, **more)])
     assert found.state == ("stuck" if certain else "rolling")
+
+
+@pytest.mark.parametrize(
+    ("state", "more", "certain", "failed"),
+    [
+        ({"terminated": {"exitCode": 127, "reason": "ContainerCannotRun"}}, {"imageID": "docker://sha256:abc"}, True, False),
+        ({"terminated": {"exitCode": 128, "reason": "StartError"}}, {}, True, False),
+        ({"waiting": {"reason": "CreateContainerError"}}, {}, True, False),
+        ({"waiting": {"reason": "ErrImageNeverPull"}}, {}, True, True),
+        ({"waiting": {"reason": "ImagePullBackOff"}}, {}, True, True),
+        ({"waiting": {"reason": "ErrImagePull"}}, {}, False, True),
+        ({"waiting": {"reason": "ContainerCreating"}}, {}, False, False),
+    ],
+)
+def test_whether_an_image_can_be_had_is_told_by_a_pod_that_runs_nothing(state: Any, more: Any, certain: bool, failed: bool) -> None:
+    known, why_not = pulled(pod("7", state, **more))
+    assert (known, bool(why_not)) == (certain, failed)
 
 
 def test_a_pod_tells_how_its_container_ended() -> None:
