@@ -87,8 +87,12 @@ def _apart(service: Service) -> Manifest:
 
 
 def plain(service: Service, component: str, command: Sequence[str], grace: int, restart: str = "Always") -> Manifest:
-    """Pods of the release that run another command and have no port: a worker, a cron job, a migration."""
-    return template(service, component, {**_spec(service, _container(service, command), grace), "restartPolicy": restart})
+    """Pods of the release that run another command and have no port: a worker, a cron job, a migration.
+
+    What the user adds to the container (mounts, a security context) is theirs, too, but for a check of the port.
+    """
+    users = {key: value for key, value in service.options.get("container", {}).items() if key not in REPLACED}
+    return template(service, component, {**_spec(service, _merged(_container(service, command), users), grace), "restartPolicy": restart})
 
 
 def fetched(service: Service) -> Manifest:

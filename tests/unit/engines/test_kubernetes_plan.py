@@ -148,6 +148,19 @@ def test_workers_are_of_the_release_and_get_no_requests() -> None:
         assert not selector("shop").items() <= pod["metadata"]["labels"].items()
 
 
+def test_what_a_user_adds_to_the_container_is_in_all_that_run_the_image_but_for_a_check_of_the_port() -> None:
+    mount = {"name": "data", "mountPath": "/data"}
+    options = {"container": {"volumeMounts": [mount], "workingDir": "/srv", "livenessProbe": {"tcpSocket": {"port": 80}}}}
+    one = replace(WITH_COMPANIONS, options=options, migrate=(Hook("migrate", ("app migrate",)),))
+    wished = plan(one, NEW)
+    pods = [part(wished, "Deployment", "shop-mail")["spec"]["template"], part(wished, "DaemonSet", "shop-agent")["spec"]["template"]]
+    pods += [part(wished, "CronJob", "shop-tidy")["spec"]["jobTemplate"]["spec"]["template"], migration(one, 0)["spec"]["template"]]
+    for container in (pod["spec"]["containers"][0] for pod in pods):
+        assert mount in container["volumeMounts"]
+        assert container["workingDir"] == "/srv"
+        assert "livenessProbe" not in container
+
+
 def test_of_a_cron_job_there_is_one_at_a_time() -> None:
     spec = part(plan(WITH_COMPANIONS, NEW), "CronJob", "shop-tidy")["spec"]
     assert (spec["schedule"], spec["concurrencyPolicy"]) == ("0 3 * * *", "Forbid")
