@@ -141,12 +141,12 @@ class Scene:
         }
 
     def command(self, book: str, *words: str, **changed: Any) -> list[str]:
-        """The user's command, with variables (without prefix) that differ from the scene's."""
+        """The user's command: a playbook of the collection, or one in a file; with variables (without prefix) that differ from the scene's."""
         variables = {f"bluegreen_{name}": value for name, value in {**self.variables(), **changed}.items()}
         host = {"ansible_connection": "local", "ansible_python_interpreter": beds.PYTHON}
         inventory = self.folder / "hosts.json"
         inventory.write_text(json.dumps({"all": {"hosts": {"cluster": host}, "vars": variables}}))
-        return [_PLAYBOOK, "-v", "-i", str(inventory), f"hotswap.bluegreen.{book}", *words]
+        return [_PLAYBOOK, "-v", "-i", str(inventory), book if book.endswith(".yml") else f"hotswap.bluegreen.{book}", *words]
 
     def play(self, book: str, *words: str, **changed: Any) -> Ran:
         command = self.command(book, *words, **changed)
