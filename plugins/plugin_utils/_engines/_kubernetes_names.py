@@ -71,6 +71,11 @@ def labels(service: str, component: str, release: str = "") -> dict[str, str]:
     return {**selector(service, component), f"{_APP}/part-of": service, **({f"{_APP}/version": shown} if shown else {})}
 
 
+def texts(given: Any) -> dict[str, str]:
+    """A user's labels, annotations or node selector: the API takes text alone, and YAML makes a number or a truth of some."""
+    return {str(name): json.dumps(value) if isinstance(value, bool) else str(value) for name, value in (given or {}).items()}
+
+
 def ours(thing: Mapping[str, Any], service: str) -> bool:
     """Whether an object bears our mark, and this service's."""
     found = (thing.get("metadata") or {}).get("labels") or {}

@@ -14,7 +14,7 @@ from typing import Any
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
 
 from . import _kubernetes_pod as pod
-from ._kubernetes_names import PLAN, RELEASE, SCOPE, SERVER, Manifest, Offer, digest, labels, selector
+from ._kubernetes_names import PLAN, RELEASE, SCOPE, SERVER, Manifest, Offer, digest, labels, selector, texts
 from ._service import Cron, Service, Worker
 
 
@@ -77,7 +77,7 @@ def plan(service: Service, offer: Offer) -> Plan:
 
 
 def _head(service: Service, version: str, kind: str, name: str = "", component: str = SERVER, **annotations: str) -> Manifest:
-    marks = {**service.options.get("labels", {}), **labels(service.name, component, service.release)}
+    marks = {**texts(service.options.get("labels")), **labels(service.name, component, service.release)}
     metadata = {"name": name or service.name, "labels": marks, "annotations": {RELEASE: service.release, **annotations}}
     return {"apiVersion": version, "kind": kind, "metadata": metadata}
 

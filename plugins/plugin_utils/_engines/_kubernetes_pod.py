@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
-from ._kubernetes_names import RELEASE, SERVER, Manifest, Offer, digest, labels, selector
+from ._kubernetes_names import RELEASE, SERVER, Manifest, Offer, digest, labels, selector, texts
 from ._service import File, Service
 
 CONTAINER = "app"
@@ -58,8 +58,8 @@ def _base64(content: bytes) -> str:
 def template(service: Service, component: str, spec: Manifest) -> Manifest:
     """A pod template. The release is an annotation, because a label may not hold every release's name."""
     options = service.options
-    marks = {**options.get("labels", {}), **labels(service.name, component, service.release)}
-    return {"metadata": {"labels": marks, "annotations": {**options.get("annotations", {}), RELEASE: service.release}}, "spec": spec}
+    marks = {**texts(options.get("labels")), **labels(service.name, component, service.release)}
+    return {"metadata": {"labels": marks, "annotations": {**texts(options.get("annotations")), RELEASE: service.release}}, "spec": spec}
 
 
 def server(service: Service, offer: Offer) -> Manifest:
@@ -178,7 +178,7 @@ def _spec(service: Service, container: Manifest, grace: int) -> Manifest:
     named = {
         "imagePullSecrets": [{"name": name} for name in options.get("pull_secrets", [])],
         "serviceAccountName": options.get("service_account"),
-        "nodeSelector": options.get("node_selector"),
+        "nodeSelector": texts(options.get("node_selector")),
         "tolerations": options.get("tolerations"),
         "affinity": options.get("affinity"),
         "volumes": volumes,

@@ -76,7 +76,7 @@ def test_the_offer_is_read_from_what_the_cluster_says(minor: str, said: int) -> 
 
 
 def test_objects_bear_the_labels_of_the_ecosystem_and_the_users() -> None:
-    thing = part(plan(replace(SHOP, release="2026/11+x", options={"labels": {"team": "a"}}), OLD), "Service")
+    thing = part(plan(replace(SHOP, release="2026/11+x", options={"labels": {"team": "a", "year": 2026, "critical": True}}), OLD), "Service")
     assert thing["metadata"]["labels"] == {
         "app.kubernetes.io/name": "shop",
         "app.kubernetes.io/instance": "shop",
@@ -85,6 +85,8 @@ def test_objects_bear_the_labels_of_the_ecosystem_and_the_users() -> None:
         "app.kubernetes.io/version": "2026_11_x",
         "app.kubernetes.io/managed-by": "hotswap.bluegreen",
         "team": "a",
+        "year": "2026",
+        "critical": "true",
     }
     assert thing["metadata"]["annotations"]["hotswap.bluegreen/release"] == "2026/11+x"
 
