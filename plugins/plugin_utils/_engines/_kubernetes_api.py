@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,4 +127,5 @@ def _diff(manifest: Manifest, answer: Mapping[str, Any]) -> list[dict[str, str]]
 
 
 def _yaml(thing: Any) -> str:
-    return str(yaml.safe_dump(thing, sort_keys=True)) if thing else ""
+    """Through JSON first: a text of a variable is of a class of Ansible's own, which YAML cannot write."""
+    return str(yaml.safe_dump(json.loads(json.dumps(thing)), sort_keys=True)) if thing else ""
