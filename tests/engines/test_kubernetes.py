@@ -122,6 +122,7 @@ def serving(seen: Seen) -> list[tuple[str, bool]]:
     return [(replica.release, replica.healthy) for replica in seen.replicas if not replica.leaving]
 
 
+@pytest.mark.full
 def test_a_release_replaces_the_pods_without_a_failed_request_and_a_broken_one_is_taken_back(shop: Bed, counts: Counts) -> None:
     load = [Kind("shop", f"http://{shop.cluster.address}:{PORT}/", rate=40, connections=2)]
     with Probe("kubernetes-driver", load, {"header": "X-Release"}) as probe:

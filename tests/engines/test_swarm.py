@@ -103,6 +103,7 @@ def serving(seen: Seen) -> list[tuple[str, bool]]:
     return [(replica.release, replica.healthy) for replica in seen.replicas if not replica.problem]
 
 
+@pytest.mark.full
 def test_a_release_replaces_the_tasks_without_a_failed_request_and_a_broken_one_is_taken_back_by_swarm(shop: Bed, counts: Counts) -> None:
     load = [Kind("shop", f"http://{shop.swarm.address}:8080/", rate=40, connections=2)]
     with Probe("swarm-driver", load, {"header": "X-Release"}) as probe:
