@@ -100,6 +100,8 @@ def fetched(service: Service) -> Manifest:
     whole = _spec(service, {}, 0)
     where: Manifest = {key: whole[key] for key in ("imagePullSecrets", "serviceAccountName", "nodeSelector", "tolerations", "securityContext") if key in whole}
     container = {key: value for key, value in _container(service, ("/only/whether/it/can/be/had",)).items() if key not in ("envFrom", "volumeMounts")}
+    if allowed := service.options.get("container", {}).get("securityContext"):  # what the namespace's admission may ask for
+        container["securityContext"] = allowed
     return template(service, "image", {**where, "containers": [container], "restartPolicy": "Never", "automountServiceAccountToken": False})
 
 

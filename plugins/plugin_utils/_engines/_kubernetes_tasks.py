@@ -21,6 +21,7 @@ from ._service import Service
 
 _LINES = 20
 _FETCH = 60.0  # seconds
+_TAKEN = 20.0
 _ASIDE = re.compile(r"^Error: \w+$|ClusterDNS")
 """Warnings that only repeat a state's name, or that every pod of a cluster without a name server has."""
 
@@ -36,9 +37,12 @@ def fetch(api: Api, service: Service, sleep: Callable[[float], None]) -> str:
         _away(api, former, sleep)
     api.bring(wished)
     try:
-        end = monotonic() + _FETCH
-        while (job := api.get("Job", name)) and monotonic() < end:  # there is none in a check
-            for one in _pods(api, job):
+        begun = monotonic()
+        while (job := api.get("Job", name)) and monotonic() < begun + _FETCH:  # there is none in a check
+            pods = [one for one in _pods(api, job) if (one.get("status") or {}).get("containerStatuses")]
+            if not pods and monotonic() > begun + _TAKEN:
+                return ""  # a quota, or no room: no node has taken it up, and none will tell
+            for one in pods:
                 state, why_not = pulled(one)
                 said = said if "BackOff" in why_not and said else why_not  # the first failure has the registry's words, its repetition has none
                 if state:

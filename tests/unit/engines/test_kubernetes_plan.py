@@ -183,6 +183,8 @@ def test_what_tries_the_image_has_its_logins_and_nodes_and_nothing_of_the_releas
     spec = fetching(replace(WITH_FILES, options=options))["spec"]["template"]["spec"]
     assert (spec["imagePullSecrets"], spec["nodeSelector"]) == ([{"name": "registry"}], {"disk": "ssd"})
     assert "volumes" not in spec
+    strict = {"container": {"securityContext": {"runAsNonRoot": True}}}
+    assert fetching(replace(SHOP, options=strict))["spec"]["template"]["spec"]["containers"][0]["securityContext"] == {"runAsNonRoot": True}
     assert not {"envFrom", "volumeMounts"} & spec["containers"][0].keys()
     assert fetching(SHOP)["metadata"]["name"] != fetching(replace(SHOP, release="8"))["metadata"]["name"]
 
