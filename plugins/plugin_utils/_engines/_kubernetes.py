@@ -40,9 +40,8 @@ class Kubernetes:
             review = self._api.create(
                 {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": self._api.namespace}},
             )
-            found += missing_rights(review, _kubernetes_rules.RULES, self._api.namespace)
-            if found:
-                return found
+            if lacks := missing_rights(review, _kubernetes_rules.RULES, self._api.namespace):
+                return found + lacks  # what follows would only say the same, in other words
             wished = plan(service, offered)
             things = [self._api.get(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in (*wished.main, *wished.companions)]
             found += _kubernetes_rules.foreign(service, [thing for thing in things if thing])
