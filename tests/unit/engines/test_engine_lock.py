@@ -114,6 +114,17 @@ def test_a_run_whose_lock_was_broken_changes_nothing_more_and_gives_nothing_back
     assert other.held and engine.held["user"] == "robin"
 
 
+def test_what_another_run_has_meanwhile_is_not_given_back_by_this_one() -> None:
+    engine = Memory()
+    mine = taken(engine)
+    _lock.end(engine, "shop", "it hangs")
+    taken(engine, user="robin")
+
+    mine.give_back()
+
+    assert engine.held["user"] == "robin"
+
+
 def test_it_is_broken_with_a_reason_only() -> None:
     with pytest.raises(Refusal, match="breaking a lock needs a reason"):
         _lock.end(Memory(), "shop", " ")

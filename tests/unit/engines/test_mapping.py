@@ -13,7 +13,7 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import 
 
 ROOT = Path(__file__).resolve().parents[3]
 VARIABLES = sorted(name.removeprefix("bluegreen_") for name in _variables.spec("release"))
-CELLS = [(name, engine, _mapping.row(name).of(engine)) for name in VARIABLES for engine in _mapping.TITLES]
+CELLS = [(name, engine, row.of(engine)) for row in _mapping.TABLE for name in row.names for engine in _mapping.TITLES]
 REFUSED = [(name, engine) for name, engine, cell in CELLS if cell.how == "no"]
 
 
