@@ -143,7 +143,6 @@ class Load:
     port: int
     path: str
     clients: int = 2
-    address: str = "127.0.0.1"
     answered: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
 
@@ -164,7 +163,7 @@ class Load:
             thread.join(30)
 
     def _ask(self, path: str) -> None:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         for _ in range(20_000):
             try:
                 connection.request("GET", path)
