@@ -10,6 +10,8 @@ import pytest
 
 from tools.engines import EngineError
 
+pytest.register_assert_rewrite("tests.engines.refusals", "tests.engines.releases", "tests.engines.scenario")  # they say what they found, as tests do
+
 Bed = TypeVar("Bed")
 
 

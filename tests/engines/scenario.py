@@ -24,7 +24,7 @@ IMAGE = images.app("1").name.rpartition(":")[0]
 DATA = "/data"  # in all containers of a service: a directory of the node, which outlives them
 _PLAYBOOK = str(Path(beds.PYTHON).parent / "ansible-playbook")
 _RESULT = re.compile(r"(?:ok|changed|fatal): \[cluster\](?:: FAILED!)? => (\{.*\})$")
-_LONG = 300  # seconds that a play may take
+_LONG = 900  # seconds that a play may take: some machines are slow, and others' tests run beside these
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Scene:
         raise NotImplementedError
 
     def pieces(self) -> list[str]:
-        """Everything that the engine has of the service, each with what tells it from a later one of its name."""
+        """Everything that the engine has of the service but its lock, each with what tells it from a later one of its name."""
         raise NotImplementedError
 
     def replicas(self) -> list[str]:
@@ -194,20 +194,25 @@ class OnSwarm(Scene):
 
     def pieces(self) -> list[str]:
         found = [f"{kind} {name}" for kind in ("config", "secret", "network") for name in self._all(kind, "{{.Name}} {{.ID}}") if self.name in name]
+        found = [piece for piece in found if f" {self.name}-lock-" not in piece]
         for service in self._all("service", "{{.Name}}"):
             if service.startswith(self.name):
                 found.append(f"{service} {self.bed.docker('service', 'inspect', '-f', '{{.Version.Index}}', service).stdout.strip()}")
-                found += self.bed.docker("service", "ps", "--no-trunc", "--format", "{{.Name}} {{.ID}} {{.DesiredState}}", service).stdout.splitlines()
+                found += self._tasks(service)
         return sorted(found)
 
     def replicas(self) -> list[str]:
-        return sorted(self.bed.docker("service", "ps", "--no-trunc", "-q", "--filter", "desired-state=running", self.name).stdout.split())
+        return self._tasks(self.name)
 
     def remove(self) -> None:
         for kind in ("service", "config", "secret", "network"):
             for name in self._all(kind, "{{.Name}}"):
                 if name.startswith((self.name, f"bluegreen-{self.name}")):
                     self.bed.docker(kind, "rm", name, check=False)  # a network goes when its last task has gone
+
+    def _tasks(self, service: str) -> list[str]:
+        """Those that are to run."""
+        return sorted(self.bed.docker("service", "ps", "--no-trunc", "-q", "--filter", "desired-state=running", service).stdout.split())
 
     def _all(self, kind: str, form: str) -> list[str]:
         return self.bed.docker(kind, "ls", "--format", form).stdout.splitlines()
