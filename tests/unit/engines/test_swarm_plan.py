@@ -74,7 +74,7 @@ def test_files_are_configs_and_secrets_named_by_service_and_content_and_owned_by
     other = replace(service, files=(File("/app/a.conf", b"b"), service.files[1]))
     assert plan.whole(other)["configs"][0]["config_name"] != config["config_name"]
     assert plan.whole(other)["secrets"] == told["secrets"]
-    assert names.file("stall", service.files[0]) != config["config_name"]
+    assert names.file("a", File("/b-c", b"same")) != names.file("a-b", File("/c", b"same"))
 
 
 def test_one_content_at_two_places_is_one_config() -> None:
