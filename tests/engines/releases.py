@@ -69,7 +69,7 @@ class Releases:
         assert shop.get("/file?path=/etc/shop/shop.conf") == f"colour {colour}"
         assert shop.get("/file?path=/etc/shop/token") == f"{_SECRET} {colour}"
         assert shop.get("/env?name=BLUEGREEN_RELEASE") == release
-        wait_until(lambda: shop.written("mail")[-1].partition(" ")[2].startswith(f"{release}: "), 60, f"the worker of release {release}")
+        wait_until(lambda: [line.split()[1] for line in shop.written("mail")[-1:]] == [f"{release}:"], 60, f"the worker of release {release}")
 
     @pytest.mark.full
     def test_a_run_that_is_killed_leaves_the_engine_at_work_and_the_next_one_completes_it(self, shop: Scene) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -175,8 +176,11 @@ class Scene:
         return str(json.loads(self.get())["release"])
 
     def written(self, name: str) -> list[str]:
-        """The lines of a file in DATA."""
-        return self.get(f"/file?path={DATA}/{name}").splitlines()
+        """The lines of a file in DATA; none if it is not there yet."""
+        try:
+            return self.get(f"/file?path={DATA}/{name}").splitlines()
+        except urllib.error.HTTPError:
+            return []
 
 
 @dataclass

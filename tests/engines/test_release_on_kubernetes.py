@@ -11,7 +11,8 @@ import pytest
 from tests.conftest import Counts
 from tests.engines import or_not_run
 from tests.engines.releases import Releases
-from tests.engines.scenario import OnKubernetes, gone_at_the_end
+from tests.engines.scenario import DATA, OnKubernetes, gone_at_the_end
+from tools.bed import wait_until
 from tools.engines import images, kubernetes
 
 _numbers = count()
@@ -51,3 +52,13 @@ def test_a_release_replaces_the_pods_without_a_failed_request_and_a_broken_one_i
 
 class TestReleases(Releases):
     """On Kubernetes."""
+
+    @pytest.mark.full
+    def test_a_cron_job_is_of_the_release_that_serves(self, shop: OnKubernetes) -> None:
+        tidy = {"cron": [{"name": "tidy", "schedule": "* * * * *", "command": ["sh", "-c", f"MIGRATIONS={DATA}/tidy app migrate"]}]}
+        for release in ("1", "2"):
+            shop.release(release, **tidy).good()
+            wait_until(lambda release=release: shop.written("tidy")[-1:] == [release], 300, f"the cron job of release {release}")  # type: ignore[misc]
+        assert sorted(shop.written("tidy")) == shop.written("tidy")
+        shop.release("2").good()
+        assert shop.bed.get("cronjobs")["items"] == []
