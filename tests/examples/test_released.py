@@ -161,12 +161,6 @@ def test_nodes_example_takes_a_release_without_a_failed_request(counts: Counts) 
         stop_in_the_midst_of_a_request(found, "node")
 
 
-def test_fastapis_example_goes_back_when_a_release_does_not_start(counts: Counts) -> None:
-    with installed("fastapi") as found:
-        broken_release(found, "fastapi", counts, "1.0")
-        stop_in_the_midst_of_a_request(found, "fastapi")
-
-
 @pytest.mark.full
 @pytest.mark.parametrize("example", STORIES)
 def test_the_whole_story(example: str, counts: Counts) -> None:
