@@ -16,6 +16,8 @@ from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines import 
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._course import Course, Ended
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._engine import Refused
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes import Kubernetes
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_plan import migration
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_pod import contents
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_rules import RULES
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._seen import Seen
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._service import Cron, File, Resources, Service, Worker
@@ -280,6 +282,27 @@ def test_of_many_who_want_the_lock_one_gets_it(shop: Bed) -> None:
         assert winner.grip().holder == {"token": str(id(winner))}
         assert winner.take(winner.grip(), {})
         assert winner.grip().holder == {}
+
+
+def test_what_only_forgotten_releases_needed_goes(bed: Bed) -> None:
+    def service(number: int) -> Service:
+        files = (File("/app/a.conf", f"of {number}".encode()),)
+        migrate = (Hook("migrate", ("app", "migrate", str(number)), timeout=60),)
+        more = {"files": files, "migrate": migrate, "keep_releases": 1, "options": bed.options(node_ports={})}
+        return bed.service(str(number), name="short", image=images.app("1").name, replicas=1, **more)
+
+    def brought(*numbers: int) -> set[str]:
+        things = (thing for number in numbers for thing in (*contents(service(number)), migration(service(number), 0)))
+        return {f"{thing['kind']} {thing['metadata']['name']}" for thing in things}
+
+    for number in (1, 2, 3):
+        assert bed.run(service(number)).failure is None
+    wait_until(lambda: len(bed.cluster.get("replicasets", "-l", "app.kubernetes.io/instance=short")["items"]) == 2, 60, "the end of the first ReplicaSet")
+    assert bed.run(service(3)).failure is None
+    there = bed.versions("short").keys()
+    assert brought(2, 3) <= there
+    assert not (brought(1) - brought(2, 3)) & there
+    assert len([name for name in there if name.startswith("ConfigMap short-release")]) == 2
 
 
 def test_what_a_quota_does_not_allow_is_told_in_its_words(bed: Bed) -> None:
