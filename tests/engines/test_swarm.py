@@ -195,6 +195,18 @@ def test_a_migration_that_fails_shows_its_lines_touches_no_task_and_is_tried_aga
 
 
 @pytest.mark.full
+def test_a_worker_that_does_not_stay_is_told_with_its_lines_while_the_release_serves(bed: Bed) -> None:
+    mine = another(bed, "working")
+    broken = Worker("mail", ("sh", "-c", "sleep 1; echo no queue; exit 4"))
+    ended = mine.run(mine.service("1", replicas=1, boot_timeout=5.0, workers=(broken,)))
+    assert ended.failure
+    assert ended.failure.step == "workers"
+    assert "The service working-mail does not run" in ended.failure.seen
+    assert "no queue" in ended.failure.log
+    assert mine.tasks() == ["1"]
+
+
+@pytest.mark.full
 def test_a_paused_update_is_told_goes_on_when_asked_again_and_is_left_by_a_rollback(bed: Bed) -> None:
     mine = another(bed, "pausing")
     good(mine.run(mine.service("1")))

@@ -100,7 +100,7 @@ class Swarm:
         if labels.get(names.MARK) != args["labels"][names.MARK]:
             self._history.write(args, [plan.worker(service, worker) for worker in service.workers])
         elif look.is_paused(found):
-            return self._resumed()
+            return self._resumed(self._name)
         self._over = look.began(found)
         return self._asked_for(args)
 
@@ -132,17 +132,17 @@ class Swarm:
             if not self._history.has("config", config["name"]):
                 done.append(self._made("docker_config", config, f"config {config['name']}"))
             wished = [*wished, args]
+        awaited = []
         for args in wished:
-            there = self._history.thing("service", args["name"])
-            if not there and self._docker.look(args["name"])[0]:
-                raise Refused(f"There is a service {args['name']} in the Swarm that is not ours: remove it, or give the worker another name")
-            if not there or there["Labels"].get(names.MARK) != args["labels"][names.MARK]:
-                done.append(self._asked_for(args))
+            found, _tasks = self._docker.look(args["name"])
+            brought = self._brought(args, found)
+            awaited.append((args, look.began(found), brought.changed))
+            done.append(brought)
         for name in sorted(self._companions() - {args["name"] for args in wished}):
             self._removed(name)
             done.append(Done(True, (f"service {name} removed: it is no longer wished",)))
-        for args in wished:
-            self._await(args, service.boot_timeout + _SLACK)
+        for args, over, asked in awaited:
+            self._await(args, over, asked, service)
         return _sum(done)
 
     def mark(self, service: Service, outcome: str, by: str) -> None:
@@ -188,12 +188,21 @@ class Swarm:
             return Done()
         return Done(True, (f"{what}: {_verb(result)}",), _diff(what, result))
 
-    def _resumed(self) -> Done:
+    def _brought(self, args: Mapping[str, Any], found: Mapping[str, Any] | None) -> Done:
+        """A companion as it is wished; nothing if it is so already."""
+        labels = (found or {}).get("Spec", {}).get("Labels") or {}
+        if found and not names.is_ours(labels, self._name):
+            raise Refused(f"There is a service {args['name']} in the Swarm that is not ours: remove it, or give the worker another name")
+        if labels.get(names.MARK) != args["labels"][names.MARK]:
+            return self._asked_for(args)
+        return self._resumed(args["name"]) if look.is_paused(found) else Done()
+
+    def _resumed(self, name: str) -> Done:
         """Paused in the midst of this very description: Swarm goes on where it stopped when it is asked for it again."""
-        answer = self._docker.do("service", "update", "-d", self._name)
+        answer = self._docker.do("service", "update", "-d", name)
         if not answer.good:
-            self._docker.refuse(answer, f"go on with the update of {self._name}")
-        return Done(True, (f"service {self._name}: its update goes on",))
+            self._docker.refuse(answer, f"go on with the update of {name}")
+        return Done(True, (f"service {name}: its update goes on",))
 
     def _removed(self, name: str) -> None:
         self._docker.module("docker_swarm_service", {"name": name, "state": "absent"}, f"remove the service {name}")
@@ -228,13 +237,21 @@ class Swarm:
                 said = state
             self._sleep(_POLL)
 
-    def _await(self, args: Mapping[str, Any], seconds: float) -> None:
-        """Wait until a companion runs as it was asked for."""
-        ends = self._clock() + seconds
+    def _await(self, args: Mapping[str, Any], over: str, asked: bool, service: Service) -> None:
+        """Wait until a companion runs as it was asked for. ``over`` is when its update began that was there before this run ``asked`` for another."""
+        count = len(self._nodes) if args["mode"] == "global" else args["replicas"]
+        ends = self._clock() + _SLACK + count * (service.boot_timeout + service.watch + plan.seconds(args["stop_grace_period"]))
+        # Swarm watches an update; a worker's first start, for which there is no health check either, is watched here
+        runs, since = "", self._clock()
         while True:
             found, tasks = self._docker.look(args["name"])
-            seen = look.seen(self._name, found, tasks, self._nodes)
-            if not found or seen.state == "settled" or (seen.state == "rolling" and seen.mark != args["labels"][names.MARK]):  # the latter in a check
+            seen = look.seen(self._name, found, tasks, self._nodes, over=over)
+            if not found or (seen.mark != args["labels"][names.MARK] and look.began(found) == over):
+                return  # nothing was asked for: this is a check
+            if runs != (runs := " ".join(replica.name for replica in seen.replicas if replica.healthy)):
+                since = self._clock()
+            watched = not asked or look.began(found) or args["healthcheck"]["test"] != ["NONE"] or self._clock() - since >= service.watch
+            if seen.state == "settled" and watched:
                 return
             if seen.state in ("paused", "rolled_back") or self._clock() > ends:
                 bad = next((replica for replica in seen.replicas if not replica.healthy), None)

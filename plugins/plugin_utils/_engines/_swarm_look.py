@@ -48,7 +48,7 @@ def seen(service: str, found: Found | None, tasks: Sequence[Found], nodes: Mappi
     update = found.get("UpdateStatus") or {}
     ended = [task for task in tasks if task not in wished and state_of(task) in _ENDED and _is_of(task, update, labels)]
     failed = sorted(ended, key=_since, reverse=True)
-    replicas = tuple(replica(service, task, nodes) for task in [*sorted(wished, key=_slot), *failed[:_FAILED_SHOWN]])
+    replicas = tuple(replica(spec.get("Name") or service, task, nodes) for task in [*sorted(wished, key=_slot), *failed[:_FAILED_SHOWN]])
     wanted = int(((spec.get("Mode") or {}).get("Replicated") or {}).get("Replicas", len(wished)))
     current = [task for task in wished if _labels(task).get(names.TASK) == labels.get(names.TASK)]
     steady = len(current) == len(wished) == wanted and all(state_of(task) == "running" for task in current)

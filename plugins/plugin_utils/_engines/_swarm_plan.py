@@ -200,6 +200,11 @@ def span(seconds: float) -> str:
     return f"{int(seconds)}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
 
 
+def seconds(text: str) -> float:
+    """What :func:`span` has written."""
+    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
+
+
 def signal(name: str) -> str:
     """A signal as Docker writes it."""
     return name if name.startswith("SIG") or name.isdigit() else f"SIG{name}"

@@ -137,6 +137,11 @@ def test_a_migration_is_one_task_that_is_not_started_again() -> None:
     assert len(of_each) == 4
 
 
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (2.5, "2500ms"), (0, "0s")])
+def test_durations_are_written_as_docker_reads_them(seconds: float, text: str) -> None:
+    assert (plan.span(seconds), plan.seconds(text)) == (text, seconds)
+
+
 # ---- nginx in front
 
 
