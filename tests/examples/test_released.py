@@ -1,6 +1,6 @@
 """The examples whose runtimes can be had, released for real from their own files, as their README.md says it.
 
-Every day Node's takes a second release under requests, and FastAPI's a broken one; in ``make test-full`` all four take all of it.
+Every day Node's takes a second release under requests; in ``make test-full`` all four take all of it.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 from tools.bed import PYTHON, ROOT, collections_path
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-LONG = {"long_connections", "blue_green", "canary", "failure", "interrupt"}  # what they show is shown each day by tests/drivers and tests/scenarios, or by tests/chaos
+LONG = {"long_connections", "blue_green", "canary", "failure", "interrupt"}  # tests/drivers and tests/scenarios show the same each day, or tests/chaos
 SECONDS = 900  # it takes a tenth of that on two idle cores
 
 
