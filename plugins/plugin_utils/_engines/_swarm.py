@@ -16,6 +16,7 @@ from . import _swarm_look as look
 from . import _swarm_names as names
 from . import _swarm_plan as plan
 from ._engine import Call, Done, Grip, Refused
+from ._judge import culprit
 from ._seen import Replica, Seen
 from ._service import Service
 from ._swarm_docker import Docker
@@ -254,7 +255,7 @@ class Swarm:
             if seen.state == "settled" and watched:
                 return
             if seen.state in ("paused", "rolled_back") or self._clock() > ends:
-                bad = next((replica for replica in seen.replicas if not replica.healthy), None)
+                bad = culprit(seen.release, seen)
                 reason = f"{self.why(bad)}. Its last lines:\n" + "\n".join(self.log(bad)) if bad else seen.message or "its tasks are not there"
                 raise Refused(f"The service {args['name']} does not run ({seen.state}): {reason}")
             self._sleep(_POLL)
