@@ -10,7 +10,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from tests.conftest import Counts
 from tools import bed as beds
 from tools import galaxy
 from tools.engines import images, kubernetes, swarm
+from tools.probe import Kind, Probe
 
 IMAGE = images.app("1").name.rpartition(":")[0]
 DATA = "/data"  # in all containers of a service: a directory of the node, which outlives them
@@ -160,12 +161,19 @@ class Scene:
     def release(self, release: str, *words: str, **changed: Any) -> Ran:
         return self.play("release", *words, **{"release": release, **changed})
 
+    def load(self) -> Probe:
+        """What the probe of a release asks, without one."""
+        return Probe(f"engines-{self.name}", [Kind("page", f"{self.url}/", rate=20, connections=4)], {"header": "X-Release"})
+
     def lossless(self, ran: Ran) -> None:
         """No request of the probe failed while it ran, and there were some."""
-        probe = ran.rollout["probe"]
-        self.counts.add(f"requests to {self.engine} while a playbook released", probe["due"])
-        assert probe["failed"] == 0, ran.said
-        assert probe["answered"] == probe["due"] > 50, ran.said
+        assert ran.rollout["probe"], ran.said
+        self.whole(ran.rollout["probe"])
+
+    def whole(self, counted: Mapping[str, Any]) -> None:
+        self.counts.add(f"requests to {self.engine} while a playbook released", counted["due"])
+        assert counted["failed"] == 0, counted
+        assert counted["answered"] == counted["due"] > 50, counted
 
     def get(self, path: str = "/") -> str:
         """What the service answers to somebody outside."""
