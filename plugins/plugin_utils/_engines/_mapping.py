@@ -105,7 +105,7 @@ TABLE: tuple[Row, ...] = (
     Row(("stop_signal",), Cell("as", "stop_signal"), Cell("as", "TERM, or what the image's STOPSIGNAL says; another one is refused")),
     _as("watch", "monitor of the update, 5 s if not set", "minReadySeconds, 5 s if not set"),
     _as("serial", "parallelism: how many new tasks are started before as many old ones go", "maxSurge; maxUnavailable is 0"),
-    _as("min_serving", "no task goes before its successor serves: more than replicas is refused", "maxUnavailable 0; the disruption budget's minAvailable"),
+    _as("min_serving", "no task goes before its successor serves: more than replicas is refused", "maxUnavailable 0; the budget lets one replica go at a time"),
     _as(
         "on_failure",
         "`fleet`, the default here: failure_action rollback; `stop`: pause; `host` is refused",
