@@ -26,11 +26,13 @@ from tools.hosts.image import install
 from tools.hosts.keeper import die_with_parent, first_child, free_range, remove_groups, weigh
 from tools.hosts.place import HostsError, Place
 
-# The first process: own /run (another containerd's socket, locks), one bridge; then it collects the orphans of all others.
+# The first process: own /run (another containerd's socket, locks) and places that dockerd has fixed, one bridge; then it collects the orphans of all others.
 _INIT = """
 set -eu
 mount -t tmpfs run /run
 [ ! -d /etc/docker ] || mount -t tmpfs etc /etc/docker
+mkdir -p /var/lib/docker # where a Swarm keeps its load balancers, wherever the data root is
+mount -t tmpfs lib /var/lib/docker
 ip link set lo up
 ip link add nodes type bridge
 ip link set nodes up
@@ -240,6 +242,7 @@ def remove(place: Place, folder: Path) -> None:
     with place.lock("registry"), contextlib.suppress(OSError):  # others are there still
         place.fleets.rmdir()
         place.run.rmdir()
+        Path("/var/lib/docker").rmdir()  # that it is there was for us to mount something over it; a Docker of the machine's own has something in it
 
 
 def sweep(place: Place) -> None:
