@@ -90,16 +90,20 @@ class Releases:
     @pytest.mark.full
     def test_of_two_runs_the_second_is_refused_and_a_broken_lock_ends_the_first(self, shop: Scene) -> None:
         shop.release("1").good()
-        with shop.begin("release", release="2") as first:
-            first.until("update  waiting")
+        go = shop.folder / "go"
+        waits = {"command": f"echo >{go}.begun; until [ -e {go} ]; do sleep 0.2; done", "on": "controller", "timeout": 900}
+        with shop.begin("release", release="2", before_release=[waits]) as first:
+            wait_until(lambda: (shop.folder / "go.begun").exists(), 300, "the first run, with the lock")
             second = shop.release("2").bad()
             assert f"another run holds the lock of {shop.name}: " in second.message
-            assert f"(pid {first.process.pid}" in second.message
+            assert f"(pid {first.process.pid})" in second.message
             assert "release 2" in second.message
             shop.play("unlock", unlock_reason="it is to be tried").good()
+            go.touch()
             ended = first.end().bad()
         assert f"the lock of {shop.name} is not this run's any more" in ended.message
         shop.lossless(ended)
+        assert shop.serves() == "1"  # it has changed nothing more
         shop.release("2").good()
         assert shop.serves() == "2"
 
