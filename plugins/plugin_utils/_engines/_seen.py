@@ -13,7 +13,7 @@ GOOD, FAILED, RETURNED, LEFT = "good", "failed", "returned", "left"
 @dataclass(frozen=True)
 class Replica:
     """A task of Swarm, a pod of Kubernetes. ``state`` is the engine's own word, ``problem`` its reason for one that does not run;
-    one that is ``leaving`` was told to end."""
+    one that is ``leaving`` was told to end, and to one that is ``aside`` no request goes, healthy or not."""
 
     name: str
     release: str
@@ -23,6 +23,7 @@ class Replica:
     problem: str = ""
     since: float = 0.0
     leaving: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
