@@ -19,9 +19,9 @@ from . import _kubernetes_seen
 from ._engine import Call, Done
 from ._kubernetes import Kubernetes
 from ._kubernetes_api import VERSIONS
-from ._kubernetes_names import PLAN, REVISION, SELECTED, SERVER, SERVERS, SIDES, Manifest, annotation, ours, search
+from ._kubernetes_names import PLAN, RELEASE, REVISION, SELECTED, SERVER, SERVERS, SIDES, Manifest, annotation, ours, search
 from ._kubernetes_plan import Plan
-from ._seen import Seen
+from ._seen import FAILED, Past, Replica, Seen
 from ._service import Service
 
 
@@ -59,6 +59,12 @@ def _moved(node: Any, to: str) -> Any:
     return [_moved(value, to) for value in node] if isinstance(node, (list, tuple)) else node
 
 
+def _pending(replicas: Sequence[Replica], past: Sequence[Past]) -> str:
+    """A release whose run was cut off before the switch, or failed and was left for a person to look at."""
+    ended = {one.release: one.outcome for one in past}
+    return next((one.release for one in replicas if one.aside and not one.leaving and ended.get(one.release, "") in ("", FAILED)), "")
+
+
 class Sides(Kubernetes):
     """One service, of which one side serves. ``turns``: blue and green take turns; else the side without a name is the one to be."""
 
@@ -86,11 +92,13 @@ class Sides(Kubernetes):
         found = _kubernetes_seen.seen(self._name, deployment, own, pods, rising=side != self._serving)
         past = _kubernetes_seen.past(sets)
         aside = {one["metadata"]["name"] for one in pods if side_of(one["metadata"].get("labels") or {}) != self._serving}
+        replicas = tuple(replace(one, aside=one.name in aside) for one in found.replicas)
         return replace(
             found,
             was=_kubernetes_seen.was(found.release, past),
             past=past,
-            replicas=tuple(replace(one, aside=one.name in aside) for one in found.replicas),
+            replicas=replicas,
+            pending=_pending(replicas, past) if self._serving is not None else "",
         )
 
     @property
@@ -133,6 +141,14 @@ class Sides(Kubernetes):
         what = f"Service {self._name}: from {former} to {named(self._name, self._to)}"
         self._serving, self._to, self._now = self._to, None, None
         return Done(done.changed, (what,) if done.changed else (), done.diff)
+
+    def back(self, release: str) -> Done:
+        """What serves already stays: of a release there may be several, with other variables each."""
+        if self._now is None:
+            self.look()
+        if self._now and annotation(self._now["spec"]["template"], RELEASE) == release:
+            return self._ask(self._kept(annotation(self._now, PLAN).rpartition("-")[2], release), int(self._now["spec"].get("replicas", 1)))
+        return super().back(release)
 
     def undo(self, service: Service, to: Seen) -> Done:
         """Before the switch nothing was taken from anybody: the new side alone ends."""

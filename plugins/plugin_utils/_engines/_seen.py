@@ -53,6 +53,7 @@ class Seen:
 
     ``release`` is what the engine is asked for now, ``mark`` tells one description of a service from another (of the
     same release, too), ``was`` is the release before. ``message`` is the engine's own sentence. ``past`` has the latest first.
+    ``pending`` is a release that was brought beside it, has not ended well, and that no client has reached.
     """
 
     state: str = "absent"
@@ -64,6 +65,7 @@ class Seen:
     wanted: int = 0
     replicas: tuple[Replica, ...] = ()
     past: tuple[Past, ...] = ()
+    pending: str = ""
 
     def of(self, release: str) -> tuple[Replica, ...]:
         """The replicas of a release."""

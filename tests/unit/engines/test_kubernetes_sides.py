@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._course import Course, Ended
+from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._judge import way_back
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_plan import plan
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_rules import problems
 from ansible_collections.hotswap.bluegreen.plugins.plugin_utils._engines._kubernetes_sides import Sides, on
@@ -158,6 +159,33 @@ def test_a_run_that_was_cut_off_goes_on_when_it_is_run_again(shop: Shop, cut: st
     assert (shop.cluster.reached(), shop.cluster.deployments()) == ({"3"}, {"shop-blue": 2, "shop-green": 0})
     assert shop.look().past[0].outcome == "good"
     assert not shop.release("3").changed
+
+
+@pytest.mark.parametrize("ends", ["cut off", "failed"])
+def test_a_rollback_of_what_no_client_has_reached_stays_where_clients_are(shop: Shop, ends: str) -> None:
+    if ends == "failed":
+        shop.cluster.ill = {"3"}
+        shop.release("3", on_failure="stop")
+    else:
+        with pytest.raises(Interrupted):
+            shop.release("3", "Deployment shop-blue")
+
+    past, why = way_back(shop.look(), "")
+    assert past and past.release == "2"
+    assert "no client has reached release 3" in why
+    assert shop.back("2").changed
+    assert shop.seen and all(one == {"2"} for one in shop.seen)
+    assert shop.cluster.deployments() == {"shop-blue": 0, "shop-green": 2}
+
+
+def test_a_rollback_to_the_release_that_serves_does_not_take_its_variables_of_another_time(shop: Shop) -> None:
+    red = {"environment": {"PORT": "8080", "COLOUR": "red"}}
+    with pytest.raises(Interrupted):
+        shop.release("2", "Deployment shop-blue", **red)
+
+    shop.back("2")
+
+    assert shop.cluster.deployments() == {"shop-blue": 0, "shop-green": 2}
 
 
 def test_from_rolling_to_blue_green_and_back_is_a_change_of_sides_as_well() -> None:
