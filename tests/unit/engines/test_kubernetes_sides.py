@@ -87,6 +87,16 @@ def test_clients_reach_the_new_side_by_one_change_when_all_of_it_is_there(shop: 
     assert [one for one in written if one.startswith("Service")] == ["Service shop"]
 
 
+def test_a_side_is_not_whole_because_kubernetes_calls_its_rollout_complete(shop: Shop) -> None:
+    service = replace(BLUE_GREEN, release="3")
+    engine = shop.driver(service)
+    engine.look()
+    engine.apply(service)
+    shop.cluster.objects["Deployment", "shop-blue"]["status"]["availableReplicas"] = 1  # as where it was scaled up from 0
+
+    assert engine.look().state == "rolling"
+
+
 def test_a_second_run_changes_nothing(shop: Shop) -> None:
     ended = shop.release("2")
 
