@@ -232,8 +232,11 @@ def test_the_first_release_that_fails_leaves_no_service_and_is_mended_by_the_nex
     ended = shop.release("1")
     assert ended.failure and ("Service", "shop") not in shop.cluster.objects
 
-    assert shop.release("2").failure is None
-    assert (shop.cluster.reached(), shop.cluster.deployments()) == ({"2"}, {"shop-blue": 2})
+    shop.cluster.ill = {"1", "2"}
+    assert not shop.release("2").back  # there is nothing to go back to
+
+    assert shop.release("3").failure is None
+    assert (shop.cluster.reached(), shop.cluster.deployments()) == ({"3"}, {"shop-blue": 2})
 
 
 def test_the_selectors_of_two_sides_do_not_overlap() -> None:
