@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 
@@ -17,7 +18,6 @@ class Cluster:
     objects: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     ill: set[str] = field(default_factory=set)
     written: list[str] = field(default_factory=list)
-    made: int = 0
 
     def __call__(self, name: str, args: Mapping[str, Any], check_mode: bool | None = None, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
         if name.endswith("k8s_cluster_info"):
@@ -59,14 +59,13 @@ class Cluster:
 
     def _control(self, thing: dict[str, Any]) -> None:
         """Its ReplicaSet, as its latest revision, and its status."""
-        self.made += 1
         spec, about = thing["spec"], thing["metadata"]
         name = f"{about['name']}-{_release(spec['template'])}"
         mine = [one for (kind, _name), one in self.objects.items() if kind == "ReplicaSet" and one["of"] == about["name"]]
         before = self.objects.get(("ReplicaSet", name))
         revision = str(1 + max([int(one["metadata"]["annotations"]["deployment.kubernetes.io/revision"]) for one in mine if one is not before], default=0))
         noted = {**(before["metadata"]["annotations"] if before else {}), **about["annotations"], "deployment.kubernetes.io/revision": revision}
-        made = before["metadata"]["creationTimestamp"] if before else f"2026-11-21T22:00:{self.made:02}Z"
+        made = before["metadata"]["creationTimestamp"] if before else f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}Z"
         labels = {**spec["template"]["metadata"]["labels"], "pod-template-hash": name}
         metadata = {"name": name, "labels": labels, "annotations": noted, "creationTimestamp": made}
         self.objects["ReplicaSet", name] = {"kind": "ReplicaSet", "apiVersion": "apps/v1", "of": about["name"], "metadata": metadata, "spec": spec}

@@ -233,7 +233,8 @@ def test_the_first_release_that_fails_leaves_no_service_and_is_mended_by_the_nex
     assert ended.failure and ("Service", "shop") not in shop.cluster.objects
 
     shop.cluster.ill = {"1", "2"}
-    assert not shop.release("2").back  # there is nothing to go back to
+    assert not shop.release("2").back
+    assert shop.cluster.deployments() == {"shop-blue": 2}  # there is nothing to go back to; they stay to be looked at
 
     assert shop.release("3").failure is None
     assert (shop.cluster.reached(), shop.cluster.deployments()) == ({"3"}, {"shop-blue": 2})
