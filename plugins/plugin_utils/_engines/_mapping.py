@@ -151,7 +151,7 @@ TABLE: tuple[Row, ...] = (
     Row(
         ("keep_old", "old"),
         Cell("left", "of strategies that Swarm has not"),
-        Cell("as", "with blue_green, how long the pods of the former side stay"),
+        Cell("as", "as on hosts, with blue_green: how long the pods of the former side stay; there is no limit, abort or promote"),
     ),
     _left("canary canary_seconds canary_requests canary_by_hand canary_no_traffic", "of strategies that are hosts' own"),
     _left("canary_max_errors canary_max_slowdown canary_judges canary_sticky promote_to", "of strategies that are hosts' own"),
