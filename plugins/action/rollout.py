@@ -221,9 +221,11 @@ def _how_it_stands(ended: Ended | None) -> str:
     if ended is None:
         return "Run the same command again: it goes on where this one ended."
     after = ended.after
+    if ended.back and ended.unseen:
+        return f"No client has reached it: release {after.release} serves as before, with {after.healthy(after.release)} of {after.wanted} replicas."
     if ended.back:
         return f"Release {after.release} serves again, with {after.healthy(after.release)} of {after.wanted} replicas."
     if after.state == "absent":
         return "Nothing of the service runs."
-    releases = sorted({replica.release for replica in after.replicas if replica.healthy})
+    releases = sorted({replica.release for replica in after.replicas if replica.healthy and not replica.aside})
     return f"Release {' and '.join(releases)} {'serves' if len(releases) == 1 else 'serve'} now." if releases else "No replica of it is healthy."

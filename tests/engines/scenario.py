@@ -257,6 +257,11 @@ class OnKubernetes(Scene):
         pods = [one["metadata"] for one in self.bed.get("pods")["items"] if one["metadata"]["name"].startswith(self.name)]
         return sorted(pod["name"] for pod in pods if pod["ownerReferences"][0]["kind"] == "ReplicaSet" and "deletionTimestamp" not in pod)
 
+    def sides(self) -> dict[str, int]:
+        """How many replicas each Deployment of the service is asked for, by its side."""
+        found = self.bed.get("deployments")["items"]
+        return {one["metadata"]["name"][len(self.name) + 1 :]: one["spec"]["replicas"] for one in found if one["metadata"]["name"].startswith(self.name)}
+
     def remove(self) -> None:
         names: dict[str, list[str]] = {}
         for one in self.bed.get(self._KINDS)["items"]:

@@ -50,6 +50,35 @@ def test_a_release_replaces_the_pods_without_a_failed_request_and_a_broken_one_i
     assert "Release 2 serves again, with 2 of 2 replicas." in broken.message
 
 
+@pytest.mark.full
+def test_with_blue_green_all_requests_change_sides_at_once_and_a_broken_release_is_seen_by_nobody(shop: OnKubernetes) -> None:
+    sides = {"strategy": "blue_green", "old": "stay"}
+    shop.release("1").good()  # rolling, which it comes from
+    first = shop.release("2", **sides).good()
+    shop.lossless(first)
+    assert (shop.serves(), shop.sides()) == ("2", {"": 2, "blue": 2})  # the former one stays warm
+    before = shop.pieces()
+    assert (shop.release("2", **sides).good().changed, shop.pieces()) == (0, before)
+
+    broken = shop.release("3-500", boot_timeout=5, **sides).bad()
+    shop.lossless(broken)
+    assert "No client has reached it: release 2 serves as before, with 2 of 2 replicas." in broken.message
+    assert "HTTP probe failed with statuscode: 500" in broken.message
+    assert (shop.serves(), shop.sides()) == ("2", {"": 2, "blue": 2, "green": 0})
+
+    shop.lossless(shop.release("1", **sides).good())
+    assert (shop.serves(), shop.sides()) == ("1", {"": 0, "blue": 2, "green": 2})
+    warm = shop.replicas()
+    back = shop.play("rollback", **sides).good()
+    shop.lossless(back)
+    assert (shop.serves(), shop.replicas()) == ("2", warm)  # one switch: no pod was started or ended
+    shop.play("status", expect="2", **sides).good()
+
+    rolling = shop.release("1").good()
+    shop.lossless(rolling)
+    assert (shop.serves(), shop.sides()) == ("1", {"": 2, "blue": 0, "green": 0})
+
+
 class TestReleases(Releases):
     """On Kubernetes."""
 

@@ -61,9 +61,9 @@ def make(action: ActionBase, task_vars: Mapping[str, Any], service: Service, eng
         from ._swarm import Swarm
 
         return Swarm(call, service.name, service.options)
-    from ._kubernetes import Kubernetes
+    from ._kubernetes_sides import Sides
 
-    return Kubernetes(call, service.name, service.options)
+    return Sides(call, service.name, service.options, service.strategy == "blue_green")
 
 
 def _variables_of(action: ActionBase, task_vars: Mapping[str, Any]) -> dict[str, Any]:

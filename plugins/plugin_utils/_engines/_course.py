@@ -30,13 +30,15 @@ _MOMENTS = 60.0  # seconds that the lock is kept for what takes a moment
 
 @dataclass
 class Ended:
-    """How the course ended. ``failure`` is None for a good one; ``back`` whether the release before serves again, ``before`` and ``after`` what was seen."""
+    """How the course ended. ``failure`` is None for a good one; ``back`` whether the release before serves again, ``unseen`` whether
+    no client has reached the one that failed, ``before`` and ``after`` what was seen."""
 
     changed: bool = False
     what: list[str] = field(default_factory=list)
     diff: list[dict[str, str]] = field(default_factory=list)
     failure: Failure | None = None
     back: bool = False
+    unseen: bool = False
     before: Seen = field(default_factory=Seen)
     after: Seen = field(default_factory=Seen)
     warnings: list[str] = field(default_factory=list)
@@ -72,6 +74,8 @@ class Course:
             if not ended.failure:
                 self._update(ended)
             if not ended.failure:
+                self._switch(ended)
+            if not ended.failure:
                 self._finish(ended, idle)
         except Refused as error:
             ended.failure = ended.failure or Failure(self.service.name, "update", "the engine does what it is asked for", str(error))
@@ -80,7 +84,7 @@ class Course:
     def plan(self, before: Seen) -> Ended:
         """What it would do: the engine is asked in its own check mode. Nothing is changed."""
         ended = Ended(before=before, after=before)
-        for ask in (self._bring, self._ask, self._companions):
+        for ask in (self._bring, self._ask, self._turn, self._companions):
             ended.add(ask())
         if not self.engine.wished(self.service, before):
             ended.what += [f"would run bluegreen_migrate {number}" for number, _hook in enumerate(self.service.migrate, 1) if not self.service.rollback]
@@ -116,6 +120,7 @@ class Course:
             return
         ended.changed = True
         ended.failure = self._failure(verdict, looks)
+        ended.unseen = bool(new := looks[-1].of(self.service.release)) and all(replica.aside for replica in new)
         self.tell(Event("update", self.service.name, "failed", began, time.time() - began, verdict.text))
         self.tell(ended.failure)
         if verdict.ours and self.service.on_failure == "rollback" and ended.before.state not in ("absent", "foreign"):
@@ -124,6 +129,20 @@ class Course:
         self._note(FAILED, ended)
         if ended.back:
             self._hooks("on_rollback", ended)
+
+    def _switch(self, ended: Ended) -> None:
+        """With blue_green, all requests at once to what is healthy now; what served before stays warm for a while."""
+        self.keep(self.service.keep_old + _MOMENTS)
+        done = self._step("switch", self._turn, ended)
+        ended.add(done)
+        if ended.failure or not done.changed:
+            return
+        ended.after = self.engine.look()
+        began = time.time()
+        while not self.service.rollback and (left := began + self.service.keep_old - time.time()) > 0:
+            self.tell(Event("keep_old", self.service.name, "waiting", began, time.time() - began, f"the former release stays warm: {left:.0f} s left"))
+            self.sleep(min(left, _RELAXED))
+            self.keep(left + _MOMENTS)
 
     def _finish(self, ended: Ended, idle: bool) -> None:
         """What comes when all replicas serve. That it went well is noted last: until then, a run that goes on where this one ended does all of it."""
@@ -147,6 +166,9 @@ class Course:
 
     def _ask(self) -> Done:
         return self.engine.back(self.service.release) if self.service.rollback else self.engine.apply(self.service)
+
+    def _turn(self) -> Done:
+        return self.engine.switch(self.service)
 
     def _companions(self) -> Done:
         return self.engine.companions(self.service)
@@ -248,6 +270,7 @@ _EXPECTED = {
     "files": "configs and secrets are kept by the engine",
     "migrate": "bluegreen_migrate ends with 0",
     "update": "the engine takes the release",
+    "switch": "all requests go to the new replicas",
     "workers": "workers and cron jobs run as wished",
     "prune": "what nobody needs any more is removed",
 }

@@ -69,6 +69,9 @@ class Engine(Protocol):
     def apply(self, service: Service) -> Done:
         """Ask for the release, as one change: from here on the engine replaces the replicas. Does not wait."""
 
+    def switch(self, service: Service) -> Done:
+        """With ``blue_green``: once all of it is healthy, send all requests there, in one change. Nothing where clients have reached it already."""
+
     def undo(self, service: Service, to: Seen) -> Done:
         """Ask for what was seen before this run. For an engine that does not do that by itself."""
 

@@ -65,15 +65,17 @@ class Frame:
                 "state": replica.state,
                 "pid": int(replica.healthy),  # the report asks only whether there is a process
                 "healthy": replica.healthy,
-                "serving": replica.healthy,
-                "balancers": [replica.node] if replica.healthy and replica.node else [],
+                "serving": replica.healthy and not replica.aside,
+                "balancers": [replica.node] if replica.healthy and not replica.aside and replica.node else [],
             }
             for place, replica in places.items()
         }
         self.journal.write("members", when=when, members=rows, maintenance={})
 
     def _places(self, seen: Seen) -> dict[str, Replica]:
-        best = sorted(seen.replicas, key=lambda replica: (not replica.healthy, replica.release != self.service.release, replica.since, replica.name))
+        best = sorted(
+            seen.replicas, key=lambda replica: (replica.aside, not replica.healthy, replica.release != self.service.release, replica.since, replica.name)
+        )
         return {f"{self.service.name}/{number}": replica for number, replica in enumerate(best[: max(seen.wanted, 1)], 1)}
 
     def _replaced(self, before: Seen, after: Seen) -> None:

@@ -91,6 +91,8 @@ def way_back(seen: Seen, wanted: str) -> tuple[Past | None, str]:
             return None, f"bluegreen_rollback_to is {wanted}, which the engine does not know (any more); it knows {names}."
         return found, "bluegreen_rollback_to says so"
     here = next((past for past in seen.past if past.release == seen.release), None)
+    if here is not None and seen.pending:
+        return here, f"no client has reached release {seen.pending}, which was on its way; bluegreen_rollback_to goes further"
     if here is not None and here.outcome == RETURNED:
         return here, "the last rollback went there; bluegreen_rollback_to goes further"
     found = next((past for past in others if past.outcome in (GOOD, RETURNED)), None)

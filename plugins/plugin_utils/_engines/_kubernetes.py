@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import _kubernetes_pod, _kubernetes_rules, _kubernetes_seen, _kubernetes_tasks
 from ._engine import Call, Done, Grip, Refused
 from ._kubernetes_api import VERSIONS, Api
 from ._kubernetes_errors import missing_rights
-from ._kubernetes_names import BY, HOLDER, OUTCOME, PLAN, RELEASE, REVISION, SERVER, Manifest, annotation, labels, ours, search
+from ._kubernetes_names import AT, BY, HOLDER, OUTCOME, PLAN, RELEASE, REVISION, SERVER, SERVERS, Manifest, annotation, labels, ours, search
 from ._kubernetes_plan import Plan, kept_plan, names_used, plan, plan_name
 from ._seen import Replica, Seen
 from ._service import Service
@@ -43,12 +43,13 @@ class Kubernetes:
             if lacks := missing_rights(review, _kubernetes_rules.RULES, self._api.namespace):
                 return found + lacks  # what follows would only say the same, in other words
             wished = plan(service, offered)
-            things = [self._api.get(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in (*wished.main, *wished.companions)]
+            main = self._things(wished)
+            things = [self._api.get(one["kind"], one["metadata"]["name"], one["apiVersion"]) for one in (*main, *wished.companions)]
             found += _kubernetes_rules.foreign(service, [thing for thing in things if thing])
             found += _kubernetes_rules.room(service, self._nodes(service))
             if not found:
                 # What only the API server knows: node ports, quotas, admission, a namespace that is not there.
-                self._api.apply(*wished.rollout(), *wished.followers(), check=True)
+                self._api.apply(*main, *wished.followers(), check=True)
                 if not seen.image.startswith(service.image):
                     found += [why] if (why := _kubernetes_tasks.fetch(self._api, service, self._sleep)) else []
         except Refused as no:
@@ -79,7 +80,7 @@ class Kubernetes:
     def _replica_sets(self, version: tuple[str, str] | None = None) -> list[Manifest]:
         """The history. It is read again only when the Deployment has another revision: a wait looks each second."""
         if version is None or self._known is None or self._known[0] != version:
-            self._known = (version or ("", ""), self._api.find("ReplicaSet", search(self._name, SERVER)))
+            self._known = (version or ("", ""), self._api.find("ReplicaSet", search(self._name, *SERVERS)))
         return self._known[1]
 
     def files(self, service: Service) -> Done:
@@ -103,7 +104,13 @@ class Kubernetes:
 
     def _ask(self, wished: Plan, replicas: int = 0) -> Done:
         self._asked = (wished, replicas)
-        return self._api.apply(*wished.rollout(replicas))
+        return self._api.apply(*self._things(wished, replicas))
+
+    def _things(self, wished: Plan, replicas: int = 0) -> Sequence[Manifest]:
+        return wished.rollout(replicas)
+
+    def switch(self, service: Service) -> Done:
+        return Done()
 
     def undo(self, service: Service, to: Seen) -> Done:
         return self._ask(self._kept(to.mark, to.release), to.wanted) if to.mark else Done()
@@ -136,7 +143,7 @@ class Kubernetes:
         named = [one for one in sets if mine and annotation(one, PLAN) == mine]
         named += [one for one in sets if annotation(one["spec"]["template"], RELEASE) == service.release]
         for one in named[:1]:
-            notes = {"annotations": {OUTCOME: outcome, BY: by}}
+            notes = {"annotations": {OUTCOME: outcome, BY: by, AT: f"{time.time():.3f}"}}
             self._api.patch({"apiVersion": VERSIONS["ReplicaSet"], "kind": "ReplicaSet", "metadata": {"name": one["metadata"]["name"], **notes}})
         self._known = None
 

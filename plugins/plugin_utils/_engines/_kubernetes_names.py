@@ -22,11 +22,17 @@ PLAN = "hotswap.bluegreen/plan"
 """On the Deployment: the ConfigMap with all that was asked for. The Deployment's controller copies it to each ReplicaSet, so history knows it."""
 OUTCOME = "hotswap.bluegreen/outcome"
 BY = "hotswap.bluegreen/by"
+AT = "hotswap.bluegreen/at"
+"""When the outcome was noted: revisions of two Deployments cannot be compared."""
 HOLDER = "hotswap.bluegreen/holder"
 SCOPE = "hotswap.bluegreen/scope"
 REVISION = "deployment.kubernetes.io/revision"
 SERVER = "server"
+SIDES = ("blue", "green")
+SERVERS = (SERVER, *(f"{SERVER}-{side}" for side in SIDES))
 _APP = "app.kubernetes.io"
+SELECTED = f"{_APP}/component"
+"""The label by which a Service selects a side: what the pods of a side are, and no others."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +88,17 @@ def ours(thing: Mapping[str, Any], service: str) -> bool:
     return found.get(f"{_APP}/managed-by") == MANAGER and found.get(f"{_APP}/instance") == service
 
 
-def search(service: str, component: str = "") -> list[str]:
-    """Label selectors for all objects of a service, or those of a component."""
-    wanted = {f"{_APP}/instance": service, f"{_APP}/managed-by": MANAGER, **({f"{_APP}/component": component} if component else {})}
-    return [f"{key}={value}" for key, value in wanted.items()]
+def search(service: str, *components: str) -> list[str]:
+    """Label selectors for all objects of a service, or those of some components."""
+    wanted = [f"{_APP}/instance={service}", f"{_APP}/managed-by={MANAGER}"]
+    if len(components) > 1:
+        return [*wanted, f"{SELECTED} in ({','.join(components)})"]
+    return [*wanted, *(f"{SELECTED}={one}" for one in components)]
+
+
+def is_server(thing: Mapping[str, Any]) -> bool:
+    """Whether an object is of the replicas that serve, or of a side of them; not of a worker."""
+    return ((thing.get("metadata") or {}).get("labels") or {}).get(SELECTED) in SERVERS
 
 
 def annotation(thing: Mapping[str, Any], key: str) -> str:

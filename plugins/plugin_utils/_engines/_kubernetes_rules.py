@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ._kubernetes_names import Offer, ours
+from ._kubernetes_names import SIDES, Offer, ours
 from ._kubernetes_pod import ADDED_TO, REPLACED, server
 from ._service import Service
 
@@ -50,6 +50,8 @@ def problems(service: Service) -> list[str]:
         found.append(f"bluegreen_kubernetes: node_ports has {unknown[0]}, which bluegreen_ports has not; it has {', '.join(service.ports)}.")
     if service.options.get("node_ports") and service.options.get("service_type", "ClusterIP") == "ClusterIP":
         found.append("bluegreen_kubernetes: node_ports is set, and service_type is ClusterIP; set service_type to NodePort or LoadBalancer.")
+    if service.strategy == "blue_green" and (taken := {*(one.name for one in service.workers), *(one.name for one in service.crons)} & {*SIDES}):
+        found.append(f"bluegreen_workers or bluegreen_cron has {min(taken)}, which is the name of a side with blue_green; choose another one.")
     if same := {worker.name for worker in service.workers} & {cron.name for cron in service.crons}:
         found.append(f"bluegreen_workers and bluegreen_cron both have {min(same)}; name one of them otherwise.")
     for worker in service.workers:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ._kubernetes_names import BY, OUTCOME, PLAN, RELEASE, REVISION, annotation, ours
-from ._seen import Past, Replica, Seen
+from ._kubernetes_names import AT, BY, OUTCOME, PLAN, RELEASE, REVISION, SELECTED, annotation, ours
+from ._seen import FAILED, Past, Replica, Seen
 
 Thing = Mapping[str, Any]
 
@@ -21,8 +21,8 @@ _RESTARTS = 3
 _HASH = "pod-template-hash"
 
 
-def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], pods: Sequence[Thing]) -> Seen:
-    """The service as these objects tell of it."""
+def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], pods: Sequence[Thing], rising: bool = False) -> Seen:
+    """The service as these objects tell of it. ``rising``: it serves nobody yet, and does so only once all of it is there."""
     if not deployment:
         return Seen()
     if not ours(deployment, service):
@@ -30,20 +30,25 @@ def seen(service: str, deployment: Thing | None, replica_sets: Sequence[Thing], 
     template = deployment["spec"]["template"]
     release = annotation(template, RELEASE)
     replicas = tuple(sorted((replica(one) for one in pods), key=lambda one: (one.since, one.name)))
-    past = _past(replica_sets)
-    state, message = _state(deployment), _message(deployment)
+    known = past(replica_sets)
+    state, message = _state(deployment, rising), _message(deployment)
     lost = hopeless(_newest(deployment, replica_sets, pods)) if state == "rolling" else ""
     return Seen(
         state="stuck" if lost else state,
         release=release,
-        was=next((one.release for one in past if one.release != release and one.outcome != "failed"), ""),
+        was=was(release, known),
         mark=annotation(deployment, PLAN).rpartition("-")[2],
         image=_pinned(_image(template), _newest(deployment, replica_sets, pods)),
         message=lost or message,
         wanted=int(deployment["spec"].get("replicas", 1)),
         replicas=replicas,
-        past=past,
+        past=known,
     )
+
+
+def was(release: str, known: Sequence[Past]) -> str:
+    """The release before this one."""
+    return next((one.release for one in known if one.release != release and one.outcome != FAILED), "")
 
 
 def _image(template: Thing) -> str:
@@ -57,7 +62,7 @@ def _pinned(image: str, pods: Sequence[Thing]) -> str:
     return image if "@" in image or not found else f"{image}@{found}"
 
 
-def _state(deployment: Thing) -> str:
+def _state(deployment: Thing, rising: bool = False) -> str:
     spec, status, progress = deployment["spec"], deployment.get("status") or {}, _condition(deployment, "Progressing")
     if spec.get("paused"):
         return "paused"
@@ -68,7 +73,7 @@ def _state(deployment: Thing) -> str:
     wanted = int(spec.get("replicas", 1))
     replaced = int(status.get("updatedReplicas", 0)) == int(status.get("replicas", 0)) == wanted
     # A rollout that has come to its end stays so when a replica falls ill later: nothing is being replaced then.
-    ended = int(status.get("availableReplicas", 0)) == wanted or progress.get("reason") == "NewReplicaSetAvailable"
+    ended = int(status.get("availableReplicas", 0)) == wanted or (progress.get("reason") == "NewReplicaSetAvailable" and not rising)
     return "settled" if replaced and ended else "rolling"
 
 
@@ -172,8 +177,8 @@ def problem(pod: Thing) -> str:
     return f"{status['reason']}: {status.get('message', '')}" if status.get("reason") else ""
 
 
-def _past(replica_sets: Sequence[Thing]) -> tuple[Past, ...]:
-    """The history that the Deployment's controller keeps: a ReplicaSet for each template; of a release, its latest one."""
+def past(replica_sets: Sequence[Thing]) -> tuple[Past, ...]:
+    """The history that the Deployments' controller keeps: a ReplicaSet for each template; of a release, its latest one."""
     found: dict[str, Past] = {}
     for one in latest_first(replica_sets):
         release = annotation(one["spec"]["template"], RELEASE)
@@ -183,8 +188,14 @@ def _past(replica_sets: Sequence[Thing]) -> tuple[Past, ...]:
 
 
 def latest_first(replica_sets: Sequence[Thing]) -> list[Thing]:
-    """By revision, which a ReplicaSet that comes back gets anew."""
-    return sorted(replica_sets, key=lambda one: int(annotation(one, REVISION) or 0), reverse=True)
+    """By revision, which a ReplicaSet that comes back gets anew; those of several Deployments by the time that was noted last, or of their making."""
+    several = len({(one["metadata"].get("labels") or {}).get(SELECTED) for one in replica_sets}) > 1
+
+    def order(one: Thing) -> tuple[float, int]:
+        at = max(float(annotation(one, AT) or 0), _seconds(one["metadata"].get("creationTimestamp"))) if several else 0.0
+        return at, int(annotation(one, REVISION) or 0)
+
+    return sorted(replica_sets, key=order, reverse=True)
 
 
 def _seconds(text: Any) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ._engine import Done, Refused
 from ._kubernetes_api import Api
-from ._kubernetes_names import Manifest, ours, search
+from ._kubernetes_names import Manifest, is_server, ours, search
 from ._kubernetes_plan import fetching, job_name, migration
 from ._kubernetes_seen import complete, hopeless, problem, pulled
 from ._seen import Replica
@@ -118,7 +118,7 @@ def follow(api: Api, service: Service, wished: Sequence[Manifest], sleep: Callab
         for kind, version in (("Deployment", ""), ("DaemonSet", ""), ("CronJob", offer.cron))
         for thing in api.find(kind, search(service.name), version=version)
     ]
-    stale = [thing for thing in there if thing["metadata"]["name"] != service.name and (thing["kind"], thing["metadata"]["name"]) not in names]
+    stale = [thing for thing in there if not is_server(thing) and (thing["kind"], thing["metadata"]["name"]) not in names]
     done, gone = api.apply(*wished), api.delete(*(thing for thing in stale if ours(thing, service.name)))
     end = monotonic() + ceil(service.boot_timeout + service.watch + service.grace) + 30
     for one in (one for one in wished if one["kind"] != "CronJob"):

@@ -141,10 +141,19 @@ TABLE: tuple[Row, ...] = (
     Row(
         ("strategy",),
         Cell("as", f"rolling; blue_green, canary and reload are refused: {_ROLLOUTS.replace('there', 'on Kubernetes')}"),
-        Cell("as", f"rolling; canary and reload are refused: {_ROLLOUTS}"),
+        Cell("as", f"rolling, or blue_green by two Deployments and one change of the Service; canary and reload are refused: {_ROLLOUTS}"),
     ),
-    _no("preview smoke", f"there is no place before clients where testers could look: {_ROLLOUTS.replace('there', 'on Kubernetes')}"),
-    _left("keep_old old canary canary_seconds canary_requests canary_by_hand canary_no_traffic", "of strategies that are hosts' own"),
+    Row(
+        ("preview", "smoke"),
+        Cell("no", f"there is no place before clients where testers could look: {_ROLLOUTS.replace('there', 'on Kubernetes')}"),
+        Cell("no", "no balancer of ours is in the cluster that could ask the new pods: let bluegreen_health_path answer 200 only when they can serve"),
+    ),
+    Row(
+        ("keep_old", "old"),
+        Cell("left", "of strategies that Swarm has not"),
+        Cell("as", "as on hosts, with blue_green: how long the pods of the former side stay; there is no limit, abort or promote"),
+    ),
+    _left("canary canary_seconds canary_requests canary_by_hand canary_no_traffic", "of strategies that are hosts' own"),
     _left("canary_max_errors canary_max_slowdown canary_judges canary_sticky promote_to", "of strategies that are hosts' own"),
     _no("max_failed max_slowdown error_logs max_memory max_load", "the engine rolls, and judges by the health check alone; bluegreen_probe still counts"),
     _no("shared_paths", "what outlives a release is a volume: bluegreen_swarm: service: mounts, or bluegreen_kubernetes: pod and container"),

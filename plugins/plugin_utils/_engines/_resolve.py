@@ -33,6 +33,7 @@ _WORKER = re.compile(r"[a-z][a-z0-9]{0,15}\Z")
 _SCHEDULE = re.compile(r"(@(hourly|daily|weekly|monthly|yearly)|\S+( +\S+){4})\Z")
 _WATCH = 5.0  # seconds that a replica must stay healthy; the default of Swarm's monitor, too
 _PAUSE = 5.0  # seconds after which the routes of a cluster have followed
+_LONGEST = 7 * 86400.0  # seconds, as on hosts
 _OF_HOOKS = ("before_release", "after_release", "on_rollback")
 
 
@@ -65,12 +66,13 @@ def resolve(values: Mapping[str, Any], given: Collection[str]) -> tuple[Service,
     problems.found += _mapping.refusals(engine, given)
     ports = _ports(values["ports"], problems)
     health = _health(values, ports, engine, problems)
-    batch = _batch(values, problems)
     replicas = values["replicas"]
+    sides = values["strategy"] == "blue_green" and engine == _mapping.KUBERNETES
+    batch = max(replicas, 1) if sides else _batch(values, problems)
     problems.unless(replicas >= 1, f"bluegreen_replicas is {replicas}; 1 or more is expected.")
     need = _rules.share(values["min_serving"], max(replicas, 1), "bluegreen_min_serving", problems)
     problems.unless(need <= max(replicas, 1), f"bluegreen_min_serving is {need}, and bluegreen_replicas {replicas}: make one larger or the other smaller.")
-    problems.unless(values["strategy"] == "rolling", _strategy(values["strategy"], engine))
+    problems.unless(sides or values["strategy"] == "rolling", _strategy(values["strategy"], engine))
     problems.unless(values["on_failure"] != "host", "bluegreen_on_failure is host, and an engine's replicas have no host of theirs; stop or fleet is expected.")
     hooks = _hook_rules.read(values, problems)
     for hook in hooks:
@@ -103,6 +105,8 @@ def resolve(values: Mapping[str, Any], given: Collection[str]) -> tuple[Service,
         watch=_WATCH if values["watch"] is None else values["watch"],
         on_failure="stop" if values["on_failure"] == "stop" else "rollback",
         strategy=values["strategy"],
+        keep_old=_keep_old(values["keep_old"], problems) if sides else 0.0,
+        old_stays=sides and values["old"] == "stay",
         workers=_workers(values, problems),
         crons=_crons(values, problems),
         migrate=tuple(hook for hook in hooks if hook.at == "migrate"),
@@ -139,7 +143,13 @@ def with_files(service: Service, contents: Mapping[str, bytes], run: Run) -> Ser
 
 
 def _strategy(strategy: str, engine: str) -> str:
-    return f"bluegreen_strategy is {strategy}, and {_mapping.TITLES[engine]} has rolling: {_mapping.row('strategy').of(engine).text.partition(': ')[2]}."
+    has, _colon, where = _mapping.row("strategy").of(engine).text.partition(": ")
+    return f"bluegreen_strategy is {strategy}, and {_mapping.TITLES[engine]} has {has.partition(';')[0]}: {where}."
+
+
+def _keep_old(seconds: float, problems: Problems) -> float:
+    problems.unless(0 <= seconds <= _LONGEST, f"bluegreen_keep_old is {seconds:g}; seconds from 0 to {_LONGEST:.0f} are expected.")
+    return seconds
 
 
 def _image(given: Any, release: str, problems: Problems) -> str:

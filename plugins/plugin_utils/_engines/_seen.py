@@ -13,7 +13,7 @@ GOOD, FAILED, RETURNED, LEFT = "good", "failed", "returned", "left"
 @dataclass(frozen=True)
 class Replica:
     """A task of Swarm, a pod of Kubernetes. ``state`` is the engine's own word, ``problem`` its reason for one that does not run;
-    one that is ``leaving`` was told to end."""
+    one that is ``leaving`` was told to end, and to one that is ``aside`` no request goes, healthy or not."""
 
     name: str
     release: str
@@ -23,6 +23,7 @@ class Replica:
     problem: str = ""
     since: float = 0.0
     leaving: bool = False
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Seen:
 
     ``release`` is what the engine is asked for now, ``mark`` tells one description of a service from another (of the
     same release, too), ``was`` is the release before. ``message`` is the engine's own sentence. ``past`` has the latest first.
+    ``pending`` is a release that was brought beside it, has not ended well, and that no client has reached.
     """
 
     state: str = "absent"
@@ -63,6 +65,7 @@ class Seen:
     wanted: int = 0
     replicas: tuple[Replica, ...] = ()
     past: tuple[Past, ...] = ()
+    pending: str = ""
 
     def of(self, release: str) -> tuple[Replica, ...]:
         """The replicas of a release."""

@@ -72,6 +72,7 @@ class Service:
     until it is healthy, ``watch`` those it must stay so before the next batch. After ``stop_signal`` it has ``stop_timeout``
     seconds to end what it serves; where the engine's routes lag behind, it is told only after ``drain_pause`` seconds.
     ``user`` is '' for the image's own.
+    With the strategy blue_green the side that served before stays for ``keep_old`` seconds, or, with ``old_stays``, until the next release.
     ``on_failure`` is rollback or stop. ``options`` are the engine's own (``bluegreen_swarm``, ``bluegreen_kubernetes``), typed.
     ``rollback``: the release is one that the engine has had already.
     """
@@ -94,6 +95,8 @@ class Service:
     watch: float = 5.0
     on_failure: str = "rollback"
     strategy: str = "rolling"
+    keep_old: float = 0.0
+    old_stays: bool = False
     files: tuple[File, ...] = ()
     workers: tuple[Worker, ...] = ()
     crons: tuple[Cron, ...] = ()

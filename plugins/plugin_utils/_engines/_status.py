@@ -56,7 +56,8 @@ def _row(replica: Replica) -> dict[str, Any]:
         "release": replica.release,
         "state": replica.state,
         "healthy": replica.healthy,
-        "serving": replica.healthy,
+        "serving": replica.healthy and not replica.aside,
+        "aside": replica.aside,
         "leaving": replica.leaving,
         "seen": plain(replica.problem),
         "since": replica.since,
@@ -81,7 +82,7 @@ def _lines(engine: str, found: Mapping[str, Any], seen: Seen) -> list[str]:
             row["state"],
             row["release"] or "-",
             _clock(row["since"]),
-            "ok" if row["healthy"] else "-" if row["leaving"] else "ILL",
+            "aside" if row["aside"] else "ok" if row["healthy"] else "-" if row["leaving"] else "ILL",
         )
         for row in found["members"]
     ]

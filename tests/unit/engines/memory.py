@@ -93,6 +93,9 @@ class Memory:
     def back(self, release: str) -> Done:
         return self._ask(f"{release} shop:{release}")
 
+    def switch(self, service: Service) -> Done:
+        return Done()
+
     def undo(self, service: Service, to: Seen) -> Done:
         return self._ask(to.mark, good=True)
 

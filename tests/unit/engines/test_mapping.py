@@ -63,5 +63,5 @@ def test_the_table_has_a_row_of_three_cells_for_each_entry() -> None:
 def test_a_strategy_that_no_engine_has_is_refused_with_where_to_go() -> None:
     for engine, strategy in (("swarm", "blue_green"), ("kubernetes", "canary"), ("kubernetes", "reload")):
         given = {"bluegreen_engine": engine, "bluegreen_service": "shop", "bluegreen_release": "1", "bluegreen_image": "shop", "bluegreen_strategy": strategy}
-        with pytest.raises(Refusal, match=rf"^bluegreen_strategy is {strategy}, and .* has rolling: .*Argo Rollouts or Flagger"):
+        with pytest.raises(Refusal, match=rf"^bluegreen_strategy is {strategy}, and .* has rolling.*: .*Argo Rollouts or Flagger"):
             _resolve.resolve(_variables.collect(given, lambda value: value, _variables.ENGINE), ())

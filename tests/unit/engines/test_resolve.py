@@ -118,7 +118,7 @@ BROKEN: list[tuple[dict[str, Any], str]] = [
         {"before_release": {"command": "bin/x", "on": "web2"}},
         r"bluegreen_before_release: on is 'web2'; host \(the play's first one\) or controller is expected .*",
     ),
-    ({"strategy": "canary"}, r"bluegreen_strategy is canary, and Kubernetes has rolling: .*"),
+    ({"strategy": "canary"}, r"bluegreen_strategy is canary, and Kubernetes has rolling, or blue_green .*: .*"),
     ({"engine": "swarm", "swarm": {"nginx": {"publish": [{"published": 80}]}}}, r"bluegreen_swarm: nginx has no image, and publishes ports; .*"),
 ]
 
