@@ -45,7 +45,8 @@ def elsewhere(shop: OnKubernetes) -> Path:
 def test_each_thing_that_stands_against_a_release_is_told_and_nothing_is_changed(shop: OnKubernetes) -> None:
     own = shop.options()
     before = shop.bed.get("deployments,services,configmaps,secrets")
-    viewer = shop.bed.user("viewer", [{"apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["get", "list"]}], namespace="default")
+    looks = {"apiGroups": ["", "apps"], "resources": ["deployments", "replicasets", "services", "configmaps", "pods"], "verbs": ["get", "list"]}
+    viewer = shop.bed.user("viewer", [looks], namespace="default")
 
     def options(**changed: Any) -> dict[str, Any]:
         return {"kubernetes": {**own, **changed}}

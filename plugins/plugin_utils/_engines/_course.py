@@ -171,7 +171,7 @@ class Course:
         return self.engine.switch(self.service)
 
     def _companions(self) -> Done:
-        return self.engine.companions(self.service)
+        return self.engine.companions(self.service, self._say("workers"))
 
     def _undo(self, ended: Ended) -> None:
         """Back to what was asked for before, where the engine does not do that by itself."""

@@ -78,7 +78,7 @@ class Engine(Protocol):
     def back(self, release: str) -> Done:
         """Ask for a release that the engine has had, with the configs and secrets that it had then. Does not wait."""
 
-    def companions(self, service: Service) -> Done:
+    def companions(self, service: Service, say: Callable[[str], None]) -> Done:
         """Workers and cron jobs of the release, once its replicas serve; those that are no longer wished go. Waits until they run."""
 
     def mark(self, service: Service, outcome: str, by: str) -> None:

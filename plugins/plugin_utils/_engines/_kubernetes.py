@@ -131,10 +131,10 @@ class Kubernetes:
             raise Refused(f"ConfigMap {name} in namespace {self._api.namespace}, which keeps what release {release} is, is gone. Release it anew instead.")
         return kept_plan(self._name, found)
 
-    def companions(self, service: Service) -> Done:
+    def companions(self, service: Service, say: Callable[[str], None]) -> Done:
         """Of what was asked for last: after an undo those of the former release."""
         wished, replicas = self._asked or (self._plan(service), 0)
-        return _kubernetes_tasks.follow(self._api, service, wished.followers(replicas), self._sleep)
+        return _kubernetes_tasks.follow(self._api, service, wished.followers(replicas), say, self._sleep)
 
     def mark(self, service: Service, outcome: str, by: str) -> None:
         sets = _kubernetes_seen.latest_first(self._replica_sets())

@@ -109,7 +109,7 @@ def _lines(api: Api, pods: Sequence[Manifest]) -> tuple[str, ...]:
     return next((lines for one in pods if (lines := api.log(one["metadata"]["name"], _LINES))), ())
 
 
-def follow(api: Api, service: Service, wished: Sequence[Manifest], sleep: Callable[[float], None]) -> Done:
+def follow(api: Api, service: Service, wished: Sequence[Manifest], say: Callable[[str], None], sleep: Callable[[float], None]) -> Done:
     """Workers and cron jobs as they are wished, and no others; returns when the workers run."""
     offer = api.offer()
     names = {(one["kind"], one["metadata"]["name"]) for one in wished}
@@ -122,11 +122,11 @@ def follow(api: Api, service: Service, wished: Sequence[Manifest], sleep: Callab
     done, gone = api.apply(*wished), api.delete(*(thing for thing in stale if ours(thing, service.name)))
     end = monotonic() + ceil(service.boot_timeout + service.watch + service.grace) + 30
     for one in (one for one in wished if one["kind"] != "CronJob"):
-        _runs(api, one, end, sleep)
+        _runs(api, one, end, say, sleep)
     return Done(done.changed or gone.changed, done.what + gone.what, done.diff)
 
 
-def _runs(api: Api, wished: Manifest, end: float, sleep: Callable[[float], None]) -> None:
+def _runs(api: Api, wished: Manifest, end: float, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
     name = wished["metadata"]["name"]
     while (thing := api.get(wished["kind"], name, wished["apiVersion"])) and not complete(thing):
         pods = api.find("Pod", [f"{key}={value}" for key, value in wished["spec"]["selector"]["matchLabels"].items()])
@@ -135,6 +135,7 @@ def _runs(api: Api, wished: Manifest, end: float, sleep: Callable[[float], None]
         )
         if lost:
             raise Refused("\n".join([f"{wished['kind']} {name}: {lost}.", *_lines(api, pods)]))
+        say(f"{wished['kind']} {name}: not yet as wished")
         sleep(1.0)
 
 

@@ -127,7 +127,7 @@ class Swarm:
         self._over = look.began(self._docker.look(self._name)[0])
         return self._asked_for(record["service"])
 
-    def companions(self, service: Service) -> Done:
+    def companions(self, service: Service, say: Callable[[str], None]) -> Done:
         record = self._history.find(service.release) if service.rollback else None
         wished = record["workers"] if record else [plan.worker(service, worker) for worker in service.workers]
         done = []
@@ -146,7 +146,7 @@ class Swarm:
             self._removed(name)
             done.append(Done(True, (f"service {name} removed: it is no longer wished",)))
         for args, over, asked in awaited:
-            self._await(args, over, asked, service)
+            self._await(args, over, asked, service, say)
         return _sum(done)
 
     def mark(self, service: Service, outcome: str, by: str) -> None:
@@ -241,7 +241,7 @@ class Swarm:
                 said = state
             self._sleep(_POLL)
 
-    def _await(self, args: Mapping[str, Any], over: str, asked: bool, service: Service) -> None:
+    def _await(self, args: Mapping[str, Any], over: str, asked: bool, service: Service, say: Callable[[str], None]) -> None:
         """Wait until a companion runs as it was asked for. ``over`` is when its update began that was there before this run ``asked`` for another."""
         count = len(self._nodes) if args["mode"] == "global" else args["replicas"]
         ends = self._clock() + _SLACK + count * (service.boot_timeout + service.watch + plan.seconds(args["stop_grace_period"]))
@@ -261,6 +261,7 @@ class Swarm:
                 bad = culprit(seen.release, seen)
                 reason = f"{self.why(bad)}. Its last lines:\n" + "\n".join(self.log(bad)) if bad else seen.message or "its tasks are not there"
                 raise Refused(f"The service {args['name']} does not run ({seen.state}): {reason}")
+            say(f"{args['name']}: {seen.healthy(seen.release)} of {count} run")
             self._sleep(_POLL)
 
 

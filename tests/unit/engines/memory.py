@@ -123,7 +123,7 @@ class Memory:
         self.looks = ends.get(fate, [half, replace(settled(release, mark), was=before.release)])
         self.now = self.looks[0]
 
-    def companions(self, service: Service) -> Done:
+    def companions(self, service: Service, say: Callable[[str], None]) -> Done:
         if self.fate == "workers":
             raise Refused("mail does not run")
         self._effect("companions")
