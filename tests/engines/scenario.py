@@ -86,13 +86,24 @@ class Running:
         assert words in self._log.read_text(), self._log.read_text()
 
     def kill(self) -> None:
-        """As a machine that is switched off: all of its processes at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """As a machine that is switched off: all of its processes at once. Ansible's workers have sessions of their own, and would go on for a while."""
+        for pid in _below(self.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
 
     def end(self) -> Ran:
         return Ran(self.process.wait(_LONG), self._log.read_text())
+
+
+def _below(pid: int) -> list[int]:
+    """A process, and all that descend from it."""
+    found = [pid]
+    for one in found:
+        for path in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += [int(word) for word in path.read_text().split()]
+    return found
 
 
 def environment() -> dict[str, str]:
