@@ -84,10 +84,13 @@ class History:
             labels = record["Labels"]
             stays = labels[names.RELEASE] in releases[: max(keep, 1)] or labels.get(names.MARK) == in_use
             (kept if stays else gone).append(record)
+        alive = {record["Labels"][names.RELEASE] for record in kept}
         services = [thing for thing in self.things() if thing["kind"] == "service"]
-        specs = [found["Spec"] for found in self._docker.inspect("service", *(thing["ID"] for thing in services))]
-        needed = set(_mounted([*self._read_all(kept), *specs]))
-        removed = self._remove("config", [record["ID"] for record in gone])
+        jobs = [thing for thing in services if thing["Labels"].get(names.PART) == "migration" and thing["Labels"].get(names.RELEASE) not in alive]
+        staying = [thing["ID"] for thing in services if thing not in jobs]
+        needed = set(_mounted([*self._read_all(kept), *(found["Spec"] for found in self._docker.inspect("service", *staying))]))
+        removed = self._remove("service", [thing["ID"] for thing in jobs])  # first: what they have been given cannot go before them
+        removed += self._remove("config", [record["ID"] for record in gone])
         for kind in ("config", "secret"):
             ids = [
                 thing["ID"]
@@ -95,9 +98,6 @@ class History:
                 if thing["kind"] == kind and thing["Labels"].get(names.PART) in ("file", "front") and thing["Name"] not in needed
             ]
             removed += self._remove(kind, ids)
-        alive = {record["Labels"][names.RELEASE] for record in kept}
-        jobs = [thing for thing in services if thing["Labels"].get(names.PART) == "migration" and thing["Labels"].get(names.RELEASE) not in alive]
-        removed += self._remove("service", [thing["ID"] for thing in jobs])
         return Done(bool(removed), tuple(removed))
 
     def grip(self) -> Grip:
