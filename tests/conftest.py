@@ -63,6 +63,8 @@ LONGEST = (
         "[lifecycle]",
         "scenarios/test_hooks.py",
         "matrix/test_releases.py",
+        "engines/test_release_on_swarm.py",
+        "engines/test_release_on_kubernetes.py",
         "examples/test_released.py",
         "[fleet]",
         "scenarios/test_release.py",
