@@ -152,7 +152,7 @@ class Releases:
         # Longer than the 2 s for which Swarm lets a task go on whose address it has withdrawn
         slow = {"name": "slow", "url": f"{shop.url}/slow?seconds=6", "method": "POST", "rate": 4, "connections": 40, "timeout": 30}
         drained = {"probe": [slow], "drain_timeout": 15}
-        hurried = {"probe": [slow], "drain_timeout": 0, "stop_timeout": 1}
+        hurried = {"probe": [slow], "drain_timeout": 0.1, "stop_timeout": 0.5}
         shop.release("1", **drained).good()
         shop.release("2", **hurried).good()
         assert shop.release("1", **drained).good().rollout["probe"]["failed"] > 0  # the tasks of 2 have no time

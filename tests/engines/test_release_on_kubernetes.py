@@ -84,7 +84,7 @@ class TestReleases(Releases):
 
     @pytest.mark.full
     def test_a_cron_job_is_of_the_release_that_serves(self, shop: OnKubernetes) -> None:
-        tidy = {"cron": [{"name": "tidy", "schedule": "* * * * *", "command": ["sh", "-c", f"MIGRATIONS={DATA}/tidy app migrate"]}]}
+        tidy = {"cron": [{"name": "tidy", "schedule": "* * * * *", "scope": "fleet", "command": ["sh", "-c", f"MIGRATIONS={DATA}/tidy app migrate"]}]}
         for release in ("1", "2"):
             shop.release(release, **tidy).good()
             wait_until(lambda release=release: shop.written("tidy")[-1:] == [release], 300, f"the cron job of release {release}")  # type: ignore[misc]
