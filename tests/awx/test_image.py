@@ -46,9 +46,10 @@ def test_the_context_of_the_image_installs_the_collection_and_asks_it_what_it_ne
 
 def test_the_collection_tells_the_builder_its_needs_and_each_is_a_requirement_of_its_tests_too() -> None:
     found = yaml.safe_load(builder("introspect", str(beds.collections_path())))
-    ours = {line.split("#")[0].strip() for line in found["python"] if line.endswith("# from collection hotswap.bluegreen")}
+    python, system = ([line for line in found[kind] if line.endswith("# from collection hotswap.bluegreen")] for kind in ("python", "system"))
+    ours = {line.split("#")[0].strip() for line in python}
     assert ours == {"requests>=2.31", "tzdata", "websocket-client>=1.2"}
-    assert {line.split()[0] for line in found["system"] if line.endswith("# from collection hotswap.bluegreen")} == {"git", "git-core", "openssh-client", "openssh-clients"}
+    assert {line.split()[0] for line in system} == {"git", "git-core", "openssh-client", "openssh-clients"}
     known = {line.strip() for line in (beds.ROOT / "requirements-dev.txt").read_text().splitlines()}
     assert ours - {"tzdata"} <= known
 
