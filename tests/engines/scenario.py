@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import json
 import os
@@ -112,7 +113,7 @@ def environment() -> dict[str, str]:
 
 
 @dataclass
-class Scene:
+class Scene(abc.ABC):
     """A service of two replicas on an engine, of which nothing is there yet."""
 
     name: str
@@ -121,21 +122,21 @@ class Scene:
     counts: Counts
     engine = ""
 
+    @abc.abstractmethod
     def options(self) -> dict[str, Any]:
         """The variable that only this engine has."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def pieces(self) -> list[str]:
         """Everything that the engine has of the service but its lock, each with what tells it from a later one of its name."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def replicas(self) -> list[str]:
         """Those that are to run, by names that no later one has."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def remove(self) -> None:
         """All of it, at once."""
-        raise NotImplementedError
 
     def variables(self) -> dict[str, Any]:
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -79,6 +80,10 @@ def test_with_blue_green_all_requests_change_sides_at_once_and_a_broken_release_
     assert (shop.serves(), shop.sides()) == ("1", {"": 2, "blue": 0, "green": 0})
 
 
+def _wrote_last(shop: OnKubernetes, release: str) -> bool:
+    return shop.written("tidy")[-1:] == [release]
+
+
 class TestReleases(Releases):
     """On Kubernetes."""
 
@@ -87,7 +92,7 @@ class TestReleases(Releases):
         tidy = {"cron": [{"name": "tidy", "schedule": "* * * * *", "scope": "fleet", "command": ["sh", "-c", f"MIGRATIONS={DATA}/tidy app migrate"]}]}
         for release in ("1", "2"):
             shop.release(release, **tidy).good()
-            wait_until(lambda release=release: shop.written("tidy")[-1:] == [release], 300, f"the cron job of release {release}")  # type: ignore[misc]
+            wait_until(partial(_wrote_last, shop, release), 300, f"the cron job of release {release}")
         assert sorted(shop.written("tidy")) == shop.written("tidy")
         shop.release("2").good()
         assert shop.bed.get("cronjobs")["items"] == []

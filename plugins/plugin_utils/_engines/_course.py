@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._model import Event, Failure
@@ -104,7 +105,7 @@ class Course:
         for number, hook in enumerate(self.service.migrate):
             if not ended.failure and not idle and not self.service.rollback:
                 self.keep(hook.timeout)
-                ended.add(self._step("migrate", lambda number=number: self.engine.migrate(self.service, number, self._say("migrate")), ended))  # type: ignore[misc]  # the default is the number
+                ended.add(self._step("migrate", partial(self._migrate, number), ended))
 
     def _update(self, ended: Ended) -> None:
         self.keep(self.service.patience)
@@ -163,6 +164,9 @@ class Course:
 
     def _bring(self) -> Done:
         return Done() if self.service.rollback else self.engine.files(self.service)
+
+    def _migrate(self, number: int) -> Done:
+        return self.engine.migrate(self.service, number, self._say("migrate"))
 
     def _ask(self) -> Done:
         return self.engine.back(self.service.release) if self.service.rollback else self.engine.apply(self.service)

@@ -9,6 +9,7 @@ many times. The collection's own lookup reads the same in this process, which im
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,9 +27,9 @@ def here(action: ActionBase) -> Callable[[Mapping[str, Any]], dict[str, Any]] | 
     task = action._task
     if action._connection.transport != "local" or action._connection.become is not None or any(task.environment or ()):
         return None
+    if importlib.util.find_spec("kubernetes") is None:  # the lookup needs it; the module's interpreter may have it where ours has not
+        return None
     try:
-        import kubernetes  # noqa: F401  # the lookup needs it; the module's interpreter may have it where ours has not
-
         lookup = lookup_loader.get("kubernetes.core.k8s", loader=action._loader, templar=action._templar)
     except (ImportError, AnsibleError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.hotswap.bluegreen.plugins.module_utils._parts import Hook
@@ -13,9 +14,9 @@ from tests.unit.engines.memory import SHOP, Interrupted, Memory, Run, settled
 MIGRATING = replace(SHOP, migrate=(Hook("migrate", ("bin/migrate",), timeout=60.0),))
 
 
-def after(fate: str = "good", **more: object) -> Run:
+def after(fate: str = "good", **more: Any) -> Run:
     """A run that releases v2 where v1 is."""
-    return Run(Memory(settled("v1"), fate), **more)  # type: ignore[arg-type]  # the run's own fields
+    return Run(Memory(settled("v1"), fate), **more)
 
 
 def test_a_release_brings_all_replicas_then_workers_then_the_hook_and_is_noted_as_good() -> None:
